@@ -1,0 +1,55 @@
+package tokencache
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+)
+
+// A ClientAuth authenticates the client on a token or revocation request (RFC 6749 section 2.3), by adding to its
+// header or its parameters. It closes over the client's secret, so that no formatting of a [Config] can show it, and
+// must be safe for concurrent use. An error stops the request before it is sent.
+//
+// It is never probed: a server that wants another method answers with an error ([ErrInvalidClient]), because trying a
+// second one would send a user's password twice.
+type ClientAuth func(ctx context.Context, clientID string, header http.Header, params url.Values) error
+
+// ClientSecretBasic is client_secret_basic as RFC 6749 section 2.3.1 defines it: ID and secret are form-encoded before
+// they are joined. See [ClientSecretBasicRaw] for servers that do not decode them.
+func ClientSecretBasic(secret string) ClientAuth {
+	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
+		setBasic(header, url.QueryEscape(clientID), url.QueryEscape(secret))
+		return nil
+	}
+}
+
+// ClientSecretBasicRaw is Basic authentication with the ID and the secret as they are (RFC 7617), which is what many
+// servers expect instead of RFC 6749's encoding. The two differ only for an ID or secret with special characters.
+func ClientSecretBasicRaw(secret string) ClientAuth {
+	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
+		setBasic(header, clientID, secret)
+		return nil
+	}
+}
+
+// ClientSecretPost is client_secret_post: ID and secret in the body of the request.
+func ClientSecretPost(secret string) ClientAuth {
+	return func(_ context.Context, clientID string, _ http.Header, params url.Values) error {
+		params.Set("client_id", clientID)
+		params.Set("client_secret", secret)
+		return nil
+	}
+}
+
+// NoClientAuth is for public clients, which only name themselves (RFC 6749 section 3.2.1).
+func NoClientAuth() ClientAuth {
+	return func(_ context.Context, clientID string, _ http.Header, params url.Values) error {
+		params.Set("client_id", clientID)
+		return nil
+	}
+}
+
+func setBasic(header http.Header, user, password string) {
+	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+}

@@ -1,0 +1,217 @@
+package tokencache
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	gocache "github.com/patrickmn/go-cache"
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
+)
+
+// A Cache owns the tokens of one OAuth client at one authorization server, and makes the sources for them. It is made
+// by [New], is safe for concurrent use, and must not be copied. It has no goroutine that no call asked for.
+type Cache struct {
+	// A pointer that fmt cannot follow: nothing of the state is visible to it.
+	core atomic.Pointer[core]
+}
+
+// core is the state of a cache.
+type core struct {
+	cfg    Config
+	cache  *Cache // the public face of this core, for grants and dialects
+	client *http.Client
+	salt   [32]byte // keys the hashes of this process
+	wall   func() time.Time
+
+	entries    *gocache.Cache // level 2: *entry by key
+	superseded *gocache.Cache // *entry that still live at the server, by a number
+	failures   *gocache.Cache // *failure by key
+	sessions   *gocache.Cache // *session by key
+	numbers    atomic.Uint64  // for the keys of superseded
+	swept      atomic.Int64   // size of entries after the last sweep
+
+	flights singleflight.Group
+	gate    gate
+	closed  atomic.Bool
+	slots   chan struct{} // one for each request under way
+	ending  chan struct{} // held by the Shutdown at work
+	outage  outage        // the hold-off of all keys
+}
+
+// New returns a Cache, or an error that names the field of cfg that is wrong. It starts nothing and sends nothing.
+func New(cfg Config) (*Cache, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &core{
+		cfg: cfg, client: privateClient(cfg.HTTPClient), wall: time.Now,
+		entries: newMap(), superseded: newMap(), failures: newMap(), sessions: newMap(),
+		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
+	}
+	if _, err := rand.Read(c.salt[:]); err != nil {
+		return nil, err
+	}
+	c.cache = &Cache{}
+	c.cache.core.Store(c)
+	return c.cache, nil
+}
+
+// newMap returns a go-cache without its janitor, a goroutine that could not be stopped.
+func newMap() *gocache.Cache { return gocache.New(gocache.NoExpiration, 0) }
+
+// ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with the same scopes
+// share one token. See [ClientCredentialsGrant] for parameters.
+func (c *Cache) ClientCredentials(scopes ...string) *Source {
+	return c.Source(ClientCredentialsGrant{Scopes: scopes})
+}
+
+// Password returns a source of a user's token (RFC 6749 section 4.3). Sources with the same user, password and scopes
+// share one token; a wrong password never finds it. See [PasswordGrant] for what RFC 9700 says of this grant.
+func (c *Cache) Password(username, password string, scopes ...string) *Source {
+	return c.Source(PasswordGrant{Username: username, Password: NewSecret(password), Scopes: scopes})
+}
+
+// PasswordFunc is [Cache.Password] for callers who do not want the password to be held: the function is called inside
+// a fetch, when the password is needed. Sources with the same user and scopes share one token, so the caller vouches for
+// the user.
+func (c *Cache) PasswordFunc(username string, password func(ctx context.Context) (string, error), scopes ...string) *Source {
+	return c.Source(PasswordGrant{Username: username, PasswordFunc: password, Scopes: scopes})
+}
+
+// RefreshToken returns a source that continues a session from a saved token (RFC 6749 section 6). The session is the
+// name under which its refresh token lives on through all rotations; sources of the same session share one token. The
+// saved access token is used as long as it lives. A saved refresh token that the cache knows to be spent is ignored in
+// favour of the session's current one; one that it does not know begins the session anew. Save rotated refresh tokens
+// in [Hooks.NewToken].
+func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...string) *Source {
+	g := RefreshTokenGrant{Session: session, Scopes: scopes}
+	if saved != nil {
+		kept := *saved
+		g.Token = NewSecret(kept.RefreshToken)
+		g.saved = func() *oauth2.Token { return &kept }
+	}
+	return c.Source(g)
+}
+
+// Source returns a source for any grant. It is light: services with many users may make one for every request.
+func (c *Cache) Source(g Grant) *Source {
+	s := &Source{}
+	if core := c.core.Load(); core != nil && g != nil {
+		s.state.Store(&source{core: core, grant: g, key: core.key(g)})
+	}
+	return s
+}
+
+// Close closes the cache: from then on every method returns [ErrClosed]. It revokes nothing and waits for nothing, for
+// replicas that share their tokens with others. Fetches that are under way end by themselves within Config.Timeout.
+func (c *Cache) Close() error {
+	if core := c.core.Load(); core != nil {
+		core.close()
+	}
+	return nil
+}
+
+func (c *core) close() {
+	c.closed.Store(true)
+	c.gate.close()
+}
+
+// key is a keyed hash of everything that a grant's token depends on, short enough to be cheap and long enough that no
+// two inputs meet.
+func (c *core) key(g Grant) string {
+	buf := make([]byte, 0, 256)
+	buf = append(buf, c.salt[:]...)
+	add := func(s string) {
+		buf = binary.AppendUvarint(buf, uint64(len(s)))
+		buf = append(buf, s...)
+	}
+	add(g.Name())
+	g.Inputs(func(name, value string) { add(name); add(value) })
+	sum := sha256.Sum256(buf)
+	return string(sum[:16])
+}
+
+// lookup is level 2.
+func (c *core) lookup(key string) *entry {
+	if v, ok := c.entries.Get(key); ok {
+		return v.(*entry)
+	}
+	return nil
+}
+
+// regretted is how long an expired entry stays, so that its successor can be compared with it.
+const regretted = 2 * time.Second
+
+// publish makes e the current entry of its key and lets its predecessor die. Only flights call it.
+func (c *core) publish(key string, e, prev *entry, now instant) {
+	ttl := time.Duration(gocache.NoExpiration)
+	if e.refresh == "" && e.expires != never {
+		ttl = max(e.remaining(now), 0) + regretted
+	}
+	if prev != nil && prev != e {
+		c.supersede(e, prev, now)
+	}
+	c.entries.Set(key, e, ttl)
+	if prev != nil && prev != e {
+		prev.kill()
+	}
+	c.sweep(now)
+}
+
+// supersede remembers a token that was replaced but still lives, because Shutdown has to revoke it too.
+func (c *core) supersede(e, prev *entry, now instant) {
+	left := prev.remaining(now)
+	if e.header == prev.header || left <= 0 || prev.kept || c.cfg.RevokeURL == "" && c.cfg.Dialect.Revocation == nil {
+		return
+	}
+	ttl := left
+	if left == never {
+		ttl = gocache.NoExpiration
+	}
+	number := binary.AppendUvarint(nil, c.numbers.Add(1))
+	c.superseded.Set(string(number), prev, ttl)
+}
+
+// sweepFrom is the size below which sweeping is not worth its while.
+const sweepFrom = 1024
+
+// sweep removes what has expired once the cache has doubled in size, since the walk holds go-cache's lock.
+func (c *core) sweep(now instant) {
+	size, last := int64(c.entries.ItemCount()), c.swept.Load()
+	if size < max(2*last, sweepFrom) || !c.swept.CompareAndSwap(last, size) {
+		return
+	}
+	for _, m := range []*gocache.Cache{c.entries, c.superseded, c.failures} {
+		m.DeleteExpired()
+	}
+	c.swept.Store(int64(c.entries.ItemCount()))
+	if c.cfg.MaxIdle > 0 {
+		c.forgetIdle(now)
+	}
+}
+
+// RequestToken sends one token request (RFC 6749 section 4) with the given parameters, authenticated as the client, and
+// returns the answer with its refresh token. Nothing is cached. It is for grants of several steps, and for grants of
+// one's own; ctx should be the one that Grant.Obtain was given. The request is sent at most once. A refresh token that
+// may be spent is not sent again in the flight of its key, see [ErrRefreshTokenSpent].
+func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
+	core := c.core.Load()
+	if core == nil {
+		return nil, errNoCache
+	}
+	if core.closed.Load() && !insideOf(ctx, core) {
+		return nil, ErrClosed
+	}
+	return core.requestToken(ctx, params)
+}
+
+var errNoCache = errors.New("tokencache: this Cache or Source was not made by New; use New and the methods of the Cache it returns")

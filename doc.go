@@ -1,0 +1,38 @@
+// Package tokencache gives an [http.Client] valid OAuth 2.0 access tokens: fetched once for all goroutines, renewed
+// before they expire and when an API answers 401, and revoked at shutdown.
+//
+// A [Cache] owns the tokens of one OAuth client at one authorization server. It makes a [Source] for each grant: the
+// client's own token, a user's, a session's. A [Transport] puts the token of a source on every request:
+//
+//	cache, err := tokencache.New(tokencache.Config{
+//		TokenURL:  "https://as.example.com/oauth/token",
+//		RevokeURL: "https://as.example.com/oauth/revoke",
+//		ClientID:  id,
+//		Auth:      tokencache.ClientSecretBasic(secret),
+//	})
+//	...
+//	client := cache.ClientCredentials("accounts.read").Client()
+//	resp, err := client.Get("https://api.example.com/accounts")
+//	...
+//	err = cache.Shutdown(ctx)
+//
+// # The way of a request
+//
+// A request stops at the first level that has a usable token. Level 1 is the source's own pointer to an entry: an
+// atomic load and a look at the monotonic clock. Level 2 is the cache, where all sources of the same key meet. Below
+// that lies the flight: one fetch per key, however many callers wait for it. Only a flight writes entries.
+//
+// An entry is fresh (it is used), stale (it is used, and a flight renews it in the background) or expired (it is never
+// sent). It does not change after it is made, except that it dies when its successor is published or it is revoked.
+//
+// # Failures
+//
+// A failure is remembered and answered from memory until its hold-off ends, see [ErrHeldOff]; a token that has not
+// expired is served meanwhile. The documentation page docs/failures.md has the classes and the schedule.
+//
+// # Secrets
+//
+// No token, password or secret appears in an error, a log record, a key, or any formatting of a type of this package.
+// Access tokens leave through [Source.Token]; refresh tokens leave only through [Hooks.NewToken], and through
+// [Cache.RequestToken] to the grant that asked.
+package tokencache

@@ -1,0 +1,274 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/oauth2"
+)
+
+// answerMost is the largest answer of an authorization server that is read, in bytes.
+const answerMost = 1 << 20
+
+// privateClient is the user's client without redirects, which would carry credentials to another place.
+func privateClient(client *http.Client) *http.Client {
+	private := http.Client{}
+	if client != nil {
+		private = *client
+	}
+	private.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &private
+}
+
+// An answer is what an authorization server sent back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	sent   instant // read just before the request went out
+}
+
+func (a *answer) ok() bool { return a.status >= 200 && a.status <= 299 }
+
+// requestToken sends one token request.
+func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
+	f := flightOf(ctx, c)
+	refresh := ""
+	if params.Get("grant_type") == "refresh_token" {
+		refresh = params.Get("refresh_token")
+	}
+	if err := c.beforeRequest(f, params, refresh); err != nil {
+		return nil, err
+	}
+	form := cloneValues(c.cfg.Params)
+	for name, values := range params {
+		form[name] = values
+	}
+	req, scrub, err := c.newRequest(ctx, c.cfg.TokenURL, form)
+	if err != nil {
+		return nil, err
+	}
+	op := operation{name: "token request", grant: params.Get("grant_type"), scrub: scrub}
+	ans, err := c.send(ctx, op, req)
+	if err == nil && !ans.ok() {
+		err = c.failure(op, req.URL, ans)
+	}
+	var tok *oauth2.Token
+	if err == nil {
+		tok, err = c.readToken(op, req.URL, ans)
+	}
+	if refresh != "" {
+		return c.afterRefresh(f, refresh, tok, err)
+	}
+	return tok, err
+}
+
+// beforeRequest refuses what must not be sent again, and notes what is.
+func (c *core) beforeRequest(f *flight, params url.Values, refresh string) error {
+	if f == nil {
+		return nil
+	}
+	if refresh != "" {
+		spent := f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
+			f.session != nil && f.session.has(c.hash(refresh))
+		if spent {
+			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
+		}
+	}
+	if password := params.Get("password"); password != "" {
+		f.password, f.secret = true, c.hash(password)
+		return c.refusedPassword(f.key, f.secret)
+	}
+	return nil
+}
+
+// afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks it as spent when it
+// was replaced, refused, or may have been consumed.
+func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err error) (*oauth2.Token, error) {
+	var e *Error
+	known := errors.As(err, &e)
+	switch {
+	case err == nil && (tok.RefreshToken == "" || tok.RefreshToken == refresh):
+		tok.RefreshToken = refresh
+		return tok, nil
+	case known && !mayHaveConsumed(e):
+		return nil, err
+	}
+	if f != nil {
+		if f.prev != nil && f.prev.refresh == refresh {
+			f.prev.spent.Store(true)
+		}
+		if f.session != nil {
+			f.session.add(c.hash(refresh))
+		}
+	}
+	if known && e.kind != ErrInvalidGrant {
+		e.kind, e.Permanent = ErrRefreshTokenSpent, true
+	}
+	return tok, err
+}
+
+// mayHaveConsumed reports whether a failed refresh request leaves the refresh token unusable or in doubt. It does not
+// when the request surely did not arrive, when the server said that it had no time for it, or when it refused something
+// that it looks at before the refresh token.
+func mayHaveConsumed(e *Error) bool {
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable":
+		return false
+	}
+	switch e.StatusCode {
+	case 0:
+		return e.reached
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return false
+	}
+	return true
+}
+
+// newRequest makes a POST with the client's authentication, and a scrubber that knows every secret in it.
+func (c *core) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, *scrubber, error) {
+	header := http.Header{}
+	if err := c.cfg.Auth(ctx, c.cfg.ClientID, header, form); err != nil {
+		return nil, nil, fmt.Errorf("tokencache: authenticating the client: %w", err)
+	}
+	body, contentType := c.cfg.Dialect.encode(form)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
+	if err != nil {
+		return nil, nil, errors.New("tokencache: the request cannot be made; check the URL in the Config")
+	}
+	req.Header = header
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept", "application/json")
+	return req, scrubberFor(header, form), nil
+}
+
+// An operation is what an error says was being done, and what it must not say.
+type operation struct {
+	name  string
+	grant string
+	scrub *scrubber
+}
+
+// Send sends one request to the authorization server as the cache's own requests are sent: with the Config's header, at
+// most once, never redirected, at most [Config.MaxConcurrent] at a time, and without a trace of the caller. It is for
+// grants of several steps; op names the step in errors, and ctx should be the one that Grant.Obtain was given. If the
+// request has an Authorization header it is taken for a user's credentials, and a refusal is remembered as that of a
+// password is.
+//
+// The answer's body has been read, and need not be closed. Statuses from 400 on are returned as an [*Error].
+func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.Response, error) {
+	core := c.core.Load()
+	if core == nil {
+		return nil, errNoCache
+	}
+	if core.closed.Load() && !insideOf(ctx, core) {
+		return nil, ErrClosed
+	}
+	o := operation{name: op, scrub: scrubberFor(req.Header, req.URL.Query())}
+	if f := flightOf(ctx, core); f != nil {
+		o.grant = f.kind
+		f.password = f.password || req.Header.Get("Authorization") != ""
+	}
+	ans, err := core.send(ctx, o, req.Clone(ctx))
+	if err == nil && ans.status >= 400 {
+		err = core.failure(o, req.URL, ans)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: ans.status, Status: fmt.Sprintf("%d %s", ans.status, http.StatusText(ans.status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: ans.header, ContentLength: int64(len(ans.body)), Body: io.NopCloser(strings.NewReader(string(ans.body))),
+	}, nil
+}
+
+// send lets one request reach the server at most once and reads its answer. The error, if there was no answer, tells
+// whether the request may have arrived.
+func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answer, error) {
+	if err := c.addHeader(ctx, req); err != nil {
+		return nil, err
+	}
+	preventRepetition(req)
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, c.unanswered(op, req.URL, context.Cause(ctx), false)
+	}
+	if err := c.outage.active(c.now()); err != nil && flightOf(ctx, c) != nil {
+		return nil, err
+	}
+	var connecting, connected atomic.Bool
+	ctx = httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
+		GetConn: func(string) { connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		// Hides the network part of a caller's trace, which net/http keeps elsewhere.
+		ConnectStart: func(string, string) {},
+	})
+	sent := c.now()
+	resp, err := c.client.Do(req.WithContext(ctx))
+	reached := connected.Load() || !connecting.Load()
+	if err != nil {
+		return nil, c.unanswered(op, req.URL, err, reached)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMost+1))
+	if err == nil && len(body) > answerMost {
+		err = fmt.Errorf("tokencache: the answer is larger than %d bytes", answerMost)
+	}
+	if err != nil {
+		return nil, c.unanswered(op, req.URL, err, true)
+	}
+	return &answer{resp.StatusCode, resp.Header, body, sent}, nil
+}
+
+// addHeader adds the configured header fields.
+func (c *core) addHeader(ctx context.Context, req *http.Request) error {
+	for name, values := range c.cfg.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if c.cfg.HeaderFunc == nil {
+		return nil
+	}
+	header, err := c.cfg.HeaderFunc(ctx)
+	if err == nil {
+		err = checkHeader(header)
+	}
+	if err != nil {
+		return fmt.Errorf("tokencache: Config.HeaderFunc: %w", err)
+	}
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	return nil
+}
+
+// preventRepetition keeps net/http from sending a request without a body twice when an idle connection turns out to be
+// closed, which it does for GET: a body that is there and cannot be had again stops it.
+func preventRepetition(req *http.Request) {
+	if req.Body == nil || req.Body == http.NoBody {
+		req.Body, req.GetBody, req.ContentLength = io.NopCloser(strings.NewReader("")), nil, 0
+	}
+}
+
+// unanswered is the error of a request without a complete answer.
+func (c *core) unanswered(op operation, to *url.URL, err error, reached bool) error {
+	// The URL of a *url.Error can hold a token in its query.
+	if inner := (*url.Error)(nil); errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return &Error{Op: op.name, Grant: op.grant, URL: bare(to), kind: ErrUnavailable, cause: op.scrub.err(err), reached: reached}
+}
+
+// bare is a URL without query and user info.
+func bare(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}

@@ -1,0 +1,254 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
+)
+
+// Why a flight was asked for.
+const (
+	reasonCold     = "cold"
+	reasonStale    = "stale"
+	reasonExpired  = "expired"
+	reasonRejected = "rejected"
+)
+
+// A want is what one caller asks of a flight.
+type want struct {
+	reason string
+	seen   *entry // the entry that does not serve this caller, may be nil
+	target string // what rejected it, for reasonRejected
+}
+
+// A flight is the one shared fetch of a key. It is found again through the context of everything that happens in it.
+type flight struct {
+	core     *core
+	key      string
+	kind     string // the grant's name
+	prev     *entry
+	session  *session
+	outer    *flight // the flight in which this one was started, if any
+	password bool    // a user's credentials were sent
+	secret   uint64  // hash of the password that was sent
+}
+
+type flightKey struct{}
+
+// flightOf returns the flight of c that ctx belongs to, or nil.
+func flightOf(ctx context.Context, c *core) *flight {
+	f, _ := ctx.Value(flightKey{}).(*flight)
+	for ; f != nil && f.core != c; f = f.outer {
+	}
+	return f
+}
+
+// inFlight reports whether waiting for key would be waiting for oneself.
+func inFlight(ctx context.Context, c *core, key string) bool {
+	f, _ := ctx.Value(flightKey{}).(*flight)
+	for ; f != nil; f = f.outer {
+		if f.core == c && f.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+type privilegeKey struct{}
+
+// privileged marks what a closed cache still does for itself: Shutdown's own requests.
+func privileged(ctx context.Context, c *core) context.Context {
+	return context.WithValue(ctx, privilegeKey{}, c)
+}
+
+func isPrivileged(ctx context.Context, c *core) bool { return ctx.Value(privilegeKey{}) == c }
+
+// insideOf reports whether ctx belongs to work of c that may go on after c was closed.
+func insideOf(ctx context.Context, c *core) bool {
+	return isPrivileged(ctx, c) || flightOf(ctx, c) != nil
+}
+
+// fly starts the flight of a source's key, or joins it. The result arrives on the channel whatever happens inside; an
+// *entry, or nil if the flight was about something else and the caller has to look again.
+func (c *core) fly(ctx context.Context, s *source, w want) <-chan singleflight.Result {
+	return c.flights.DoChan(s.key, func() (any, error) {
+		return c.inside(ctx, s.key, func(ctx context.Context, p *pass) (*entry, error) {
+			return c.renew(ctx, p, s, w)
+		})
+	})
+}
+
+// inside runs one flight: under its own timeout, with the first caller's values but neither its cancellation nor its
+// trace, and registered at the gate.
+func (c *core) inside(ctx context.Context, key string, fn func(context.Context, *pass) (*entry, error)) (any, error) {
+	outer, _ := ctx.Value(flightKey{}).(*flight)
+	allowed := insideOf(ctx, c)
+	ctx, cancel := context.WithTimeoutCause(untraced{context.WithoutCancel(ctx)}, c.cfg.Timeout, errFlightTimeout)
+	defer cancel()
+	p := c.gate.enter(cancel, allowed)
+	if p == nil {
+		return (*entry)(nil), ErrClosed
+	}
+	defer c.gate.leave(p)
+	return fn(context.WithValue(ctx, flightKey{}, &flight{core: c, key: key, outer: outer}), p)
+}
+
+// errFlightTimeout is the cause of a flight's end by its own timeout; it is a timeout for errors.Is.
+var errFlightTimeout error = flightTimeout{}
+
+type flightTimeout struct{}
+
+func (flightTimeout) Error() string        { return "tokencache: no answer within Config.Timeout" }
+func (flightTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// untraced hides the caller's httptrace: its callbacks would fire after the caller has left.
+type untraced struct{ context.Context }
+
+func (ctx untraced) Value(key any) any {
+	v := ctx.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// renew is the body of a flight: look again, ask the grant, publish.
+func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, error) {
+	now := c.now()
+	prev := c.lookup(s.key)
+	taken, anew, err := c.adopt(s, prev, now)
+	if err != nil {
+		return nil, err
+	}
+	if taken != nil {
+		c.publish(s.key, taken, prev, now)
+		return taken, nil
+	}
+	if !anew && prev != nil && prev.alive() {
+		switch a := prev.age(now); {
+		case a == fresh && (w.reason != reasonRejected || prev != w.seen):
+			return prev, nil
+		case a == stale && w.reason == reasonRejected && prev != w.seen:
+			return prev, nil
+		}
+	}
+	if prev == nil && w.seen != nil {
+		prev = w.seen
+	}
+	release, err := c.checkHeldOff(ctx, s, now)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if w.reason == reasonRejected && prev != nil {
+		prev.setSuspect()
+		defer prev.clearSuspect()
+	}
+	if err := c.waitForTurn(ctx, prev); err != nil {
+		return nil, err
+	}
+	replaced := prev.full()
+	if anew {
+		replaced = s.saved()
+	}
+	e, err := c.fetch(ctx, p, s, w, prev, replaced)
+	if err != nil {
+		return nil, err
+	}
+	e.follow(prev, w, c.now())
+	c.publish(s.key, e, prev, c.now())
+	return e, nil
+}
+
+// waitForTurn keeps a server that hands out the same dying token again from being asked more than once a second.
+func (c *core) waitForTurn(ctx context.Context, prev *entry) error {
+	if prev == nil || prev.repeat == 0 {
+		return nil
+	}
+	return sleep(ctx, time.Duration(prev.repeat-monotonic()))
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// fetch obtains a token and makes an entry of it. This is where a level below this process would be asked first.
+func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entry, replaced *oauth2.Token) (*entry, error) {
+	f := flightOf(ctx, c)
+	f.kind, f.prev, f.session = s.grant.Name(), prev, c.sessionOf(s)
+	report := Fetch{Grant: f.kind, Name: nameOf(s.grant), Reason: w.reason}
+	begin := c.now()
+	if prev != nil {
+		report.Remaining = prev.remaining(begin)
+	}
+	var e *entry
+	for {
+		start := c.now()
+		report.Attempt++
+		c.fetchStarted(ctx, report)
+		tok, err := c.obtain(ctx, p, s, replaced)
+		if err == nil {
+			e, err = c.newEntry(s, tok, start, prev)
+		}
+		report.Duration, report.Err, report.Class = time.Duration(c.now().mono-start.mono), err, classOK
+		if err == nil {
+			c.fetchDone(ctx, report)
+			c.newToken(ctx, report, tok)
+			break
+		}
+		class := classify(f, err)
+		report.Class = class
+		c.fetchDone(ctx, report)
+		if wait, again := c.retryAfter(s, prev, err, report.Attempt, begin); again && sleep(ctx, wait) == nil {
+			report.Err, report.Duration, report.Class = nil, 0, ""
+			continue
+		}
+		c.remember(ctx, s, f, class, err)
+		return nil, err
+	}
+	c.recovered(ctx, s)
+	return e, nil
+}
+
+// obtain calls the grant where it can do no harm. A token that comes after the flight has given up is not lost: it is
+// remembered for Shutdown, which waits for it.
+func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.Token) (*oauth2.Token, error) {
+	late := c.gate.enter(p.cancel, true)
+	tok, err := protectLate(ctx, func() (*oauth2.Token, error) {
+		return s.grant.Obtain(ctx, c.cache, replaced)
+	}, func(tok *oauth2.Token, err error) {
+		defer c.gate.leave(late)
+		if err == nil {
+			c.rememberLate(s, tok)
+		}
+	})
+	if !errors.Is(err, errLate) {
+		c.gate.leave(late)
+	}
+	return tok, err
+}
+
+// rememberLate keeps a token that nobody waits for any more, so that it is revoked.
+func (c *core) rememberLate(s *source, tok *oauth2.Token) {
+	e, err := c.newEntry(s, tok, c.now(), nil)
+	if err != nil {
+		return
+	}
+	e.kill()
+	c.supersede(&entry{}, e, c.now())
+}

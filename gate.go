@@ -1,0 +1,73 @@
+package tokencache
+
+import (
+	"context"
+	"sync"
+)
+
+// A gate knows what is under way. Once it is closed nothing enters, and whoever closed it can wait until all have left.
+type gate struct {
+	mu     sync.Mutex // guards what follows, never held while waiting
+	closed bool
+	inside map[*pass]struct{}
+	empty  chan struct{} // made by the first who waits, closed when the last pass is given back
+}
+
+// A pass is held by one flight, or by user code that outlived its flight.
+type pass struct{ cancel context.CancelFunc }
+
+// enter returns nil when the gate is closed, unless privileged: what Shutdown itself needs.
+func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed && !privileged {
+		return nil
+	}
+	if g.inside == nil {
+		g.inside = make(map[*pass]struct{})
+	}
+	p := &pass{cancel}
+	g.inside[p] = struct{}{}
+	return p
+}
+
+func (g *gate) leave(p *pass) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.inside, p)
+	if len(g.inside) == 0 && g.empty != nil {
+		close(g.empty)
+		g.empty = nil
+	}
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+// drain waits until all have left. When ctx ends first it tells them to stop and returns how many there were.
+func (g *gate) drain(ctx context.Context) int {
+	g.mu.Lock()
+	if len(g.inside) == 0 {
+		g.mu.Unlock()
+		return 0
+	}
+	if g.empty == nil {
+		g.empty = make(chan struct{})
+	}
+	empty := g.empty
+	g.mu.Unlock()
+	select {
+	case <-empty:
+		return 0
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p := range g.inside {
+		p.cancel()
+	}
+	return len(g.inside)
+}

@@ -1,0 +1,242 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// A Grant is one way of obtaining a token. It must be safe for concurrent use.
+type Grant interface {
+	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is part of the key.
+	Name() string
+
+	// Inputs calls add for every input that the token depends on: user, scopes, audience. Grants with equal names and
+	// inputs share one token. What is added is hashed and not kept.
+	Inputs(add func(name, value string))
+
+	// Obtain returns a new token, with its refresh token if there is one and its Expiry if it is known; it usually
+	// calls c.RequestToken. replaced is the token that the new one takes the place of, or nil; its RefreshToken is
+	// empty if there is none or if it may be spent. ctx ends when the flight's time is over.
+	Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error)
+}
+
+// ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for the server's default
+// scope.
+type ClientCredentialsGrant struct {
+	Scopes []string   // sent as given; their order makes no difference to the key
+	Params url.Values // further parameters, such as "audience" or "resource"
+
+	// UseRefreshToken renews with the refresh token that some servers send along, against RFC 6749 section 4.4.3.
+	UseRefreshToken bool
+}
+
+// Name returns "client_credentials".
+func (g ClientCredentialsGrant) Name() string { return "client_credentials" }
+
+// Inputs names the scopes and parameters.
+func (g ClientCredentialsGrant) Inputs(add func(name, value string)) {
+	addRequestInputs(add, g.Scopes, g.Params)
+}
+
+// Obtain asks for a token with the client's credentials.
+func (g ClientCredentialsGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+	anew := func(ctx context.Context) (*oauth2.Token, error) {
+		return c.RequestToken(ctx, requestParams("client_credentials", g.Scopes, g.Params))
+	}
+	if !g.UseRefreshToken {
+		return anew(ctx)
+	}
+	return c.RefreshOr(ctx, replaced, g.Params, anew)
+}
+
+// PasswordGrant is the resource owner password credentials grant (RFC 6749 section 4.3). It renews with the refresh
+// token when there is one, and sends the password again when that is refused.
+//
+// RFC 9700 section 2.4 forbids this grant for new systems. Where it cannot be avoided, PasswordFunc keeps the password
+// out of memory.
+type PasswordGrant struct {
+	Username string
+	Password Secret
+
+	// PasswordFunc returns the password when it is needed, in place of Password. The key then holds only the user
+	// name: whoever passes the function vouches for the user.
+	PasswordFunc func(ctx context.Context) (string, error)
+
+	Scopes []string   // sent as given; their order makes no difference to the key
+	Params url.Values // further parameters
+}
+
+// Name returns "password".
+func (g PasswordGrant) Name() string { return "password" }
+
+// Inputs names the user, the password unless it comes from a function, the scopes and parameters.
+func (g PasswordGrant) Inputs(add func(name, value string)) {
+	add("username", g.Username)
+	if g.PasswordFunc == nil {
+		add("password", g.Password.Reveal())
+	}
+	addRequestInputs(add, g.Scopes, g.Params)
+}
+
+// Obtain asks for a token with the refresh token or the password.
+func (g PasswordGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+	return c.RefreshOr(ctx, replaced, g.Params, func(ctx context.Context) (*oauth2.Token, error) {
+		password := g.Password.Reveal()
+		if g.PasswordFunc != nil {
+			var err error
+			if password, err = g.PasswordFunc(ctx); err != nil {
+				return nil, err
+			}
+		}
+		params := requestParams("password", g.Scopes, g.Params)
+		params.Set("username", g.Username)
+		params.Set("password", password)
+		return c.RequestToken(ctx, params)
+	})
+}
+
+// RefreshTokenGrant continues a session from a saved refresh token (RFC 6749 section 6). The refresh token is replaced
+// when an answer carries a new one, under the session's name; save it in [Hooks.NewToken].
+type RefreshTokenGrant struct {
+	Session string     // the name under which the refresh token lives on, unique in the cache
+	Token   Secret     // the saved refresh token
+	Scopes  []string   // sent as given; default: the scope of the original grant
+	Params  url.Values // further parameters
+
+	// saved returns the saved token, whose access token is used as long as it lives.
+	saved func() *oauth2.Token
+}
+
+// Name returns "refresh_token".
+func (g RefreshTokenGrant) Name() string { return "refresh_token" }
+
+// Inputs names the session, the scopes and parameters, but not the refresh token, which changes.
+func (g RefreshTokenGrant) Inputs(add func(name, value string)) {
+	add("session", g.Session)
+	addRequestInputs(add, g.Scopes, g.Params)
+}
+
+var errNoRefreshToken = errors.New("tokencache: the session has no refresh token; the user has to log in again")
+
+// Obtain asks for a token with the session's current refresh token.
+func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+	if replaced == nil || replaced.RefreshToken == "" {
+		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrInvalidGrant, cause: errNoRefreshToken}
+	}
+	params := requestParams("refresh_token", g.Scopes, g.Params)
+	params.Set("refresh_token", replaced.RefreshToken)
+	return c.RequestToken(ctx, params)
+}
+
+// RefreshOr renews with the refresh token of replaced, and calls anew when there is none, when the server refuses it
+// or when it may be spent: at most once, and within what is left of ctx. It is for the Obtain method of grants that can
+// start anew. params are sent with the refresh request.
+func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params url.Values, anew func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
+	if replaced == nil || replaced.RefreshToken == "" {
+		return anew(ctx)
+	}
+	// A server that does not answer leaves half of the time for the fallback.
+	half, cancel := ctx, context.CancelFunc(func() {})
+	if deadline, ok := ctx.Deadline(); ok {
+		half, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	defer cancel()
+	refresh := requestParams("refresh_token", nil, params)
+	refresh.Set("refresh_token", replaced.RefreshToken)
+	tok, err := c.RequestToken(half, refresh)
+	if err == nil || !startsAnew(err) || ctx.Err() != nil {
+		return tok, err
+	}
+	return anew(ctx)
+}
+
+// startsAnew reports whether a failed refresh leaves nothing but the original grant: the refresh token was refused or
+// may be spent, or the server does not do refreshes. When the client itself was refused the user's password would be
+// refused with it.
+func startsAnew(err error) bool {
+	if errors.Is(err, ErrInvalidGrant) || errors.Is(err, ErrRefreshTokenSpent) {
+		return true
+	}
+	var e *Error
+	return errors.As(err, &e) && (e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
+}
+
+// TokenSourceGrant gives a foreign token source the treatment of a grant: one fetch for all callers, renewal before the
+// end and after a 401, failures remembered. name tells it apart from others in the same cache. Its Token method has no
+// context, so it runs on a goroutine of its own; what it returns is left alone by Shutdown.
+//
+// The source must return a new token when it is asked again: an [oauth2.ReuseTokenSource] in between would hand out a
+// rejected token until it expires.
+func TokenSourceGrant(name string, src oauth2.TokenSource) Grant {
+	return foreignGrant{name, func() (*oauth2.Token, error) { return src.Token() }}
+}
+
+type foreignGrant struct {
+	name  string
+	token func() (*oauth2.Token, error)
+}
+
+func (g foreignGrant) Name() string                       { return "token_source" }
+func (g foreignGrant) Inputs(add func(name, value string)) { add("name", g.name) }
+
+func (g foreignGrant) Obtain(context.Context, *Cache, *oauth2.Token) (*oauth2.Token, error) {
+	tok, err := g.token()
+	return tok, withoutRequest(err)
+}
+
+// requestParams are the parameters of a token request of the given type.
+func requestParams(grantType string, scopes []string, extra url.Values) url.Values {
+	params := cloneValues(extra)
+	params.Set("grant_type", grantType)
+	if len(scopes) > 0 {
+		params.Set("scope", strings.Join(scopes, " "))
+	}
+	return params
+}
+
+// addRequestInputs adds scopes and parameters to a key, in an order that does not depend on how they were given.
+func addRequestInputs(add func(name, value string), scopes []string, params url.Values) {
+	if len(scopes) > 0 {
+		sorted := strings.Fields(strings.Join(scopes, " "))
+		slices.Sort(sorted)
+		add("scope", strings.Join(sorted, " "))
+	}
+	if len(params) > 0 {
+		add("params", params.Encode())
+	}
+}
+
+// isKept reports whether a grant's tokens belong to somebody else, so that Shutdown leaves them alone.
+func isKept(g Grant) bool {
+	switch g.(type) {
+	case RefreshTokenGrant, *RefreshTokenGrant, foreignGrant:
+		return true
+	}
+	return false
+}
+
+// isClient reports whether a grant's tokens are the client's own.
+func isClient(g Grant) bool { return g.Name() == "client_credentials" }
+
+// nameOf is the user or session that a grant is for, as hooks show it.
+func nameOf(g Grant) string {
+	switch g := g.(type) {
+	case PasswordGrant:
+		return g.Username
+	case *PasswordGrant:
+		return g.Username
+	case RefreshTokenGrant:
+		return g.Session
+	case *RefreshTokenGrant:
+		return g.Session
+	case foreignGrant:
+		return g.name
+	}
+	return ""
+}

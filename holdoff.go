@@ -1,0 +1,330 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	gocache "github.com/patrickmn/go-cache"
+)
+
+// Classes of failures. docs/failures.md has the table.
+const (
+	classOK          = "ok"
+	classTransient   = "transient"   // it may go away by itself
+	classPermanent   = "permanent"   // a structured refusal
+	classCredentials = "credentials" // any answer to a user's password but a token: it may have counted as an attempt
+	classNone        = "none"        // not the server's doing, and not remembered
+)
+
+const (
+	transientFirst     = time.Second
+	transientMost      = time.Minute
+	permanentFirst     = time.Minute
+	permanentMost      = 5 * time.Minute
+	credentialsFirst   = 5 * time.Minute // and after the second until Reset
+	retryAfterMost     = 5 * time.Minute
+	failureMemory      = 10 * time.Minute // how long after its hold-off a failure still makes the next one longer
+	passwordAskedEvery = 10 * time.Second
+)
+
+// A failure is what is answered from memory. It never changes.
+type failure struct {
+	class string
+	count int
+	until int64 // monotonic; never: until Reset
+	end   time.Time
+	err   error
+	ask   int64  // monotonic: when a password function may be asked again
+	hash  uint64 // of the password that was refused
+}
+
+func (f *failure) active(now instant) bool { return now.mono < f.until }
+
+func (f *failure) error() error { return &heldOffError{f.end, f.err} }
+
+// next is the failure that follows f, which may be nil.
+func (f *failure) next(class string, err error, now instant) *failure {
+	n := &failure{class: class, count: 1, err: err}
+	if f != nil {
+		n.count = f.count + 1
+	}
+	var delay time.Duration
+	switch class {
+	case classCredentials:
+		delay = credentialsFirst
+		if n.count > 1 {
+			n.until = never
+			return n
+		}
+	case classPermanent:
+		delay = growing(permanentFirst, permanentMost, n.count)
+	default:
+		delay = growing(transientFirst, transientMost, n.count)
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		delay = max(delay, min(e.RetryAfter, retryAfterMost))
+	}
+	n.until, n.end = now.mono+int64(delay), now.wall.Add(delay).Round(0)
+	return n
+}
+
+func growing(first, most time.Duration, count int) time.Duration {
+	return min(first<<min(count-1, 16), most)
+}
+
+// classify puts a failed fetch into its class.
+func classify(f *flight, err error) string {
+	var e *Error
+	switch known := errors.As(err, &e); {
+	case errors.Is(err, errPanicked), errors.Is(err, ErrHeldOff), errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
+		errors.Is(err, context.Canceled):
+		return classNone
+	case known && f.password && countsAsAttempt(e):
+		return classCredentials
+	case known && e.Permanent:
+		return classPermanent
+	}
+	return classTransient
+}
+
+// countsAsAttempt reports whether a server may have looked at the password: it answered, was not too busy to, and did
+// not refuse something else first.
+func countsAsAttempt(e *Error) bool {
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return false
+	}
+	return e.StatusCode != 0 && !isBusy(e.StatusCode)
+}
+
+// busyStatuses are the answers of a server, or of something before it, that has not looked at the request or can be
+// taken at its word that it may be tried again.
+var busyStatuses = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+}
+
+func isBusy(status int) bool { return slices.Contains(busyStatuses, status) }
+
+// concernsAll reports whether a failure says something of the server or the client, and not of one key.
+func concernsAll(err error) bool {
+	var e *Error
+	switch known := errors.As(err, &e); {
+	case !known:
+		return false
+	case e.Permanent:
+		return errors.Is(err, ErrInvalidClient)
+	case e.StatusCode == 0:
+		return !e.reached || errors.Is(err, context.DeadlineExceeded)
+	}
+	return isBusy(e.StatusCode)
+}
+
+// remember records a failed fetch, for its key or for all.
+func (c *core) remember(ctx context.Context, s *source, f *flight, class string, err error) {
+	if class == classNone {
+		return
+	}
+	now := c.now()
+	if class != classCredentials && concernsAll(err) {
+		if n := c.outage.begin(class, err, now); n != nil {
+			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
+		}
+		return
+	}
+	c.outage.end() // the server answers
+	old := c.failureOf(s.key)
+	if old != nil && (old.class != class || old.hash != f.secret) {
+		old = nil
+	}
+	n := old.next(class, err, now)
+	n.hash, n.ask = f.secret, now.mono+int64(passwordAskedEvery)
+	c.storeFailure(s.key, n, now)
+	c.heldOff(ctx, HoldOff{Grant: f.kind, Name: nameOf(s.grant), Began: true, Until: n.end, Err: err})
+}
+
+func (c *core) failureOf(key string) *failure {
+	if v, ok := c.failures.Get(key); ok {
+		return v.(*failure)
+	}
+	return nil
+}
+
+func (c *core) storeFailure(key string, f *failure, now instant) {
+	ttl := time.Duration(gocache.NoExpiration)
+	if f.until != never {
+		ttl = time.Duration(f.until-now.mono) + failureMemory
+	}
+	c.failures.Set(key, f, ttl)
+}
+
+// recovered forgets the failures that a successful fetch has refuted.
+func (c *core) recovered(ctx context.Context, s *source) {
+	ended := c.outage.end()
+	if c.failureOf(s.key) != nil {
+		c.failures.Delete(s.key)
+		c.heldOff(ctx, HoldOff{Grant: s.grant.Name(), Name: nameOf(s.grant)})
+	}
+	if ended {
+		c.heldOff(ctx, HoldOff{})
+	}
+}
+
+// forgetFailure is Reset.
+func (c *core) forgetFailure(ctx context.Context, s *source) { c.recovered(ctx, s) }
+
+// checkHeldOff answers from memory if it has to. release is to be called when the flight has ended.
+func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (release func(), err error) {
+	if f := c.failureOf(s.key); f != nil && f.active(now) {
+		if !asksPassword(s.grant) || f.class != classCredentials || now.mono < f.ask {
+			return nil, f.error()
+		}
+		again := *f
+		again.ask = now.mono + int64(passwordAskedEvery)
+		c.storeFailure(s.key, &again, now)
+	}
+	return c.outage.enter(ctx, c)
+}
+
+// asksPassword reports whether a grant may have another password than the one that was refused.
+func asksPassword(g Grant) bool {
+	switch g := g.(type) {
+	case PasswordGrant:
+		return g.PasswordFunc != nil
+	case *PasswordGrant:
+		return g.PasswordFunc != nil
+	}
+	return false
+}
+
+// refusedPassword answers from memory if this very password was refused and is in hold-off.
+func (c *core) refusedPassword(key string, hash uint64) error {
+	f := c.failureOf(key)
+	if f != nil && f.class == classCredentials && f.hash == hash && f.active(c.now()) {
+		return f.error()
+	}
+	return nil
+}
+
+// An outage is the hold-off of all keys of a cache. When it ends one flight tries, and the others wait for what it
+// finds.
+type outage struct {
+	mu    sync.Mutex
+	fail  *failure
+	probe chan struct{} // closed when the flight that tries knows
+}
+
+// begin records a failure that concerns all keys, unless it only confirms the hold-off that is on; then it returns nil.
+func (o *outage) begin(class string, err error, now instant) *failure {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fail != nil && o.fail.active(now) {
+		return nil
+	}
+	o.fail = o.fail.next(class, err, now)
+	o.settle()
+	return o.fail
+}
+
+// end reports whether there was a hold-off.
+func (o *outage) end() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.fail != nil
+	o.fail = nil
+	o.settle()
+	return was
+}
+
+// settle lets those go who wait for a probe. The caller holds the lock.
+func (o *outage) settle() {
+	if o.probe != nil {
+		close(o.probe)
+		o.probe = nil
+	}
+}
+
+// enter returns an error during the hold-off. After it, the first to enter tries and the others wait.
+func (o *outage) enter(ctx context.Context, c *core) (release func(), err error) {
+	for {
+		o.mu.Lock()
+		fail, probe := o.fail, o.probe
+		switch {
+		case fail == nil:
+			o.mu.Unlock()
+			return func() {}, nil
+		case fail.active(c.now()):
+			o.mu.Unlock()
+			return nil, fail.error()
+		case probe == nil:
+			mine := make(chan struct{})
+			o.probe = mine
+			o.mu.Unlock()
+			return func() { o.inconclusive(mine) }, nil
+		}
+		o.mu.Unlock()
+		select {
+		case <-probe:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// inconclusive lets another flight try, after one that learnt nothing.
+func (o *outage) inconclusive(mine chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.probe == mine {
+		o.settle()
+	}
+}
+
+// active returns the error of the hold-off that is on, for requests that were waiting in line when it began.
+func (o *outage) active(now instant) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fail != nil && o.fail.active(now) {
+		return o.fail.error()
+	}
+	return nil
+}
+
+const (
+	attemptsMost  = 3
+	backoffFirst  = 100 * time.Millisecond
+	waitInFlight  = 5 * time.Second // a server that asks for more is held off instead
+	attemptMargin = time.Second     // what a further attempt needs of the flight's time
+)
+
+// retryAfter decides whether a failed attempt is repeated inside the flight, and when: only where nothing can be
+// consumed by it and somebody waits, with full jitter.
+func (c *core) retryAfter(s *source, prev *entry, err error, attempt int, begin instant) (time.Duration, bool) {
+	var e *Error
+	g, isClient := s.grant.(ClientCredentialsGrant)
+	if !isClient || g.UseRefreshToken || attempt >= attemptsMost || !errors.As(err, &e) {
+		return 0, false
+	}
+	now := c.now()
+	if prev != nil && prev.alive() && prev.age(now) != expired {
+		return 0, false
+	}
+	switch e.StatusCode {
+	case 0:
+		if e.reached {
+			return 0, false
+		}
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		return 0, false
+	}
+	wait := max(rand.N(backoffFirst<<attempt), e.RetryAfter)
+	left := c.cfg.Timeout - time.Duration(now.mono-begin.mono)
+	return wait, wait <= waitInFlight && wait+attemptMargin < left
+}

@@ -1,0 +1,157 @@
+package tokencache
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// Hooks are functions that a [Cache] calls when something happens, in the manner of net/http/httptrace. Each may be
+// nil. They run on a goroutine of their own while the caller waits, and must be safe for concurrent use. One that
+// panics, or ends its goroutine, is reported through Panicked and the log; nothing else comes of it.
+//
+// A hook must not ask for the token it is called about; with the context it was given, doing so returns an error.
+type Hooks struct {
+	// NewToken runs once for every fetch, before the token is handed to anyone. It is the place to save a rotated
+	// refresh token, and the only one where refresh tokens come out. A token taken over from [Cache.RefreshToken]
+	// without a fetch is not reported.
+	NewToken func(ctx context.Context, f Fetch, tok *oauth2.Token)
+
+	// FetchStarted runs when a flight is about to ask the grant for a token.
+	FetchStarted func(ctx context.Context, f Fetch)
+
+	// FetchDone runs when it has one, or has failed.
+	FetchDone func(ctx context.Context, f Fetch)
+
+	// Rejected runs when an API answered 401 to a token.
+	Rejected func(ctx context.Context, r Rejection)
+
+	// HoldOff runs when a hold-off begins or ends.
+	HoldOff func(ctx context.Context, h HoldOff)
+
+	// Revoked runs for every token that the server was asked to revoke, and tells how it ended.
+	Revoked func(ctx context.Context, r Revocation)
+
+	// Panicked runs when user code inside the library panicked or ended its goroutine.
+	Panicked func(ctx context.Context, err error)
+}
+
+// Fetch describes one fetch of a token.
+type Fetch struct {
+	Grant     string        // name of the grant
+	Name      string        // user or session, empty for the client's own token
+	Reason    string        // "cold", "stale", "expired" or "rejected"
+	Attempt   int           // from 1, counts the tries within the flight
+	Remaining time.Duration // what is left of the token to be replaced; negative or 0 if it is unusable
+	Duration  time.Duration // how long the fetch took; 0 before it is done
+	Class     string        // "ok", "transient", "permanent" or "credentials"; empty before it is done
+	Err       error         // nil if it succeeded
+}
+
+// Rejection describes a 401 of an API.
+type Rejection struct {
+	Grant   string // name of the grant
+	Name    string // user or session, empty for the client's own token
+	Target  string // origin and path of the request
+	HeldOff bool   // no renewal: renewals for this token do not help, the next one waits for its time
+}
+
+// HoldOff describes the beginning or the end of a hold-off.
+type HoldOff struct {
+	Grant string    // name of the grant; empty if it concerns all keys of the cache
+	Name  string    // user or session
+	Began bool      // false: it has ended
+	Until time.Time // when it ends; zero: when Source.Reset is called
+	Err   error     // the failure that is answered from memory
+}
+
+// Revocation describes a request to revoke one token (RFC 7009).
+type Revocation struct {
+	Grant string // name of the grant
+	Hint  string // "access_token" or "refresh_token"
+	Err   error  // nil if the server accepted it
+}
+
+// hook runs one user function where neither a panic nor runtime.Goexit can do harm.
+func (c *core) hook(ctx context.Context, name string, fn func()) {
+	_, err := protect(ctx, func() (struct{}, error) { fn(); return struct{}{}, nil })
+	if err == nil {
+		return
+	}
+	err = fmt.Errorf("tokencache: Hooks.%s: %w", name, err)
+	c.log(ctx, slog.LevelError, "hook failed", slog.Any("error", err))
+	if f := c.cfg.Hooks.Panicked; f != nil && name != "Panicked" {
+		c.hook(ctx, "Panicked", func() { f(ctx, err) })
+	}
+}
+
+func (c *core) newToken(ctx context.Context, f Fetch, tok *oauth2.Token) {
+	if h := c.cfg.Hooks.NewToken; h != nil {
+		c.hook(ctx, "NewToken", func() { h(ctx, f, tok) })
+	}
+}
+
+func (c *core) fetchStarted(ctx context.Context, f Fetch) {
+	if h := c.cfg.Hooks.FetchStarted; h != nil {
+		c.hook(ctx, "FetchStarted", func() { h(ctx, f) })
+	}
+}
+
+func (c *core) fetchDone(ctx context.Context, f Fetch) {
+	level, attrs := slog.LevelDebug, []slog.Attr{slog.String("grant", f.Grant), slog.String("reason", f.Reason),
+		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class)}
+	if f.Err != nil {
+		level, attrs = slog.LevelWarn, append(attrs, slog.Any("error", f.Err))
+	}
+	c.log(ctx, level, "fetch done", attrs...)
+	if h := c.cfg.Hooks.FetchDone; h != nil {
+		c.hook(ctx, "FetchDone", func() { h(ctx, f) })
+	}
+}
+
+func (c *core) rejected(ctx context.Context, r Rejection) {
+	c.log(ctx, slog.LevelInfo, "token rejected", slog.String("grant", r.Grant), slog.String("target", r.Target),
+		slog.Bool("held_off", r.HeldOff))
+	if h := c.cfg.Hooks.Rejected; h != nil {
+		c.hook(ctx, "Rejected", func() { h(ctx, r) })
+	}
+}
+
+func (c *core) heldOff(ctx context.Context, h HoldOff) {
+	level, text := slog.LevelInfo, "hold-off ended"
+	attrs := []slog.Attr{slog.String("grant", h.Grant)}
+	if h.Began {
+		level, text = slog.LevelWarn, "hold-off began"
+		attrs = append(attrs, slog.Time("until", h.Until), slog.Any("error", h.Err))
+	}
+	c.log(ctx, level, text, attrs...)
+	if f := c.cfg.Hooks.HoldOff; f != nil {
+		c.hook(ctx, "HoldOff", func() { f(ctx, h) })
+	}
+}
+
+func (c *core) revoked(ctx context.Context, r Revocation) {
+	if r.Err == nil {
+		c.log(ctx, slog.LevelDebug, "token revoked", slog.String("grant", r.Grant), slog.String("hint", r.Hint))
+	} else {
+		c.log(ctx, slog.LevelWarn, "revocation failed", slog.String("grant", r.Grant), slog.String("hint", r.Hint), slog.Any("error", r.Err))
+	}
+	if h := c.cfg.Hooks.Revoked; h != nil {
+		c.hook(ctx, "Revoked", func() { h(ctx, r) })
+	}
+}
+
+// log shields the library from a handler that panics.
+func (c *core) log(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	l := c.cfg.Logger
+	if l == nil {
+		return
+	}
+	_, _ = protect(ctx, func() (struct{}, error) {
+		l.LogAttrs(ctx, level, "tokencache: "+text, attrs...)
+		return struct{}{}, nil
+	})
+}

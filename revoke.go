@@ -1,0 +1,188 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+)
+
+const (
+	hintAccess  = "access_token"
+	hintRefresh = "refresh_token"
+)
+
+var errNoRevokeURL = errors.New("tokencache: the token was dropped here, but the server was not asked to revoke it: Config.RevokeURL is empty")
+
+// Revoke drops the current token of this source, for all sources that share it, and asks the server to revoke it
+// (RFC 7009): the refresh token first, then the access token, and those before it that still live. It ends a session
+// for good; a grant that can start anew gets another token at the next call.
+//
+// It blocks until the server has answered or ctx ends; the revocation itself goes on for at most Config.Timeout. What
+// could not be revoked is dropped all the same, and named in the error.
+func (s *Source) Revoke(ctx context.Context) error {
+	state, err := s.load()
+	if err != nil {
+		return err
+	}
+	return state.revoke(ctx)
+}
+
+func (s *source) revoke(ctx context.Context) error {
+	c := s.core
+	if inFlight(ctx, c, s.key) {
+		return errReentrant
+	}
+	for {
+		if c.closed.Load() && !insideOf(ctx, c) {
+			return ErrClosed
+		}
+		// A flight of its own, so that no renewal is under way: what it fetched would survive.
+		var mine bool
+		ch := c.flights.DoChan(s.key, func() (any, error) {
+			mine = true
+			return c.inside(ctx, s.key, func(ctx context.Context, _ *pass) (*entry, error) {
+				return nil, c.revokeKey(ctx, s)
+			})
+		})
+		select {
+		case r := <-ch:
+			if mine {
+				return r.Err
+			}
+		case <-ctx.Done():
+			return leaving(ctx)
+		}
+	}
+}
+
+// revokeKey drops and revokes everything that the key holds.
+func (c *core) revokeKey(ctx context.Context, s *source) error {
+	e := c.lookup(s.key)
+	if saved := s.saved(); saved != nil {
+		memory := c.sessionOf(s)
+		unknown := saved.RefreshToken != "" && !memory.has(c.hash(saved.RefreshToken))
+		if e == nil && unknown {
+			e = &entry{refresh: saved.RefreshToken, grant: s.grant.Name(), kept: true, expires: never, fresh: never}
+			if saved.AccessToken != "" {
+				e.header = "Bearer " + saved.AccessToken
+			}
+		}
+		for _, t := range []string{saved.RefreshToken, saved.AccessToken} {
+			if t != "" {
+				memory.add(c.hash(t))
+			}
+		}
+		if e != nil && e.refresh != "" {
+			memory.add(c.hash(e.refresh))
+		}
+	}
+	if e == nil {
+		return nil
+	}
+	if !c.canRevoke() {
+		e.kill()
+		c.entries.Delete(s.key)
+		return errNoRevokeURL
+	}
+	err := c.revokeEntry(ctx, e)
+	c.entries.Delete(s.key)
+	return err
+}
+
+func (c *core) canRevoke() bool { return c.cfg.RevokeURL != "" || c.cfg.Dialect.Revocation != nil }
+
+// revokeEntry revokes both tokens of an entry. The entry is dead before the first request is sent.
+func (c *core) revokeEntry(ctx context.Context, e *entry) error {
+	var errs []error
+	if e.refresh != "" {
+		errs = append(errs, c.revokeToken(ctx, e, e.refresh, hintRefresh))
+	}
+	if e.header != "" && e.age(c.now()) != expired {
+		errs = append(errs, c.revokeToken(ctx, e, e.header[len("Bearer "):], hintAccess))
+	}
+	e.kill()
+	return errors.Join(errs...)
+}
+
+// revokeToken asks the server to revoke one token.
+func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) error {
+	ctx, cancel := context.WithTimeoutCause(privileged(ctx, c), c.cfg.Timeout, errFlightTimeout)
+	defer cancel()
+	err := c.sendRevocation(ctx, e, token, hint)
+	c.revoked(ctx, Revocation{Grant: e.grant, Hint: hint, Err: err})
+	return err
+}
+
+func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string) error {
+	// The request is made while the token still lives: it may be what authenticates it.
+	req, scrub, err := c.revocationRequest(ctx, token, hint)
+	e.kill()
+	if err != nil || req == nil {
+		return err
+	}
+	op := operation{name: "revocation", grant: e.grant, scrub: scrub}
+	ans, err := c.send(ctx, op, req)
+	if err != nil {
+		return err
+	}
+	if ans.ok() {
+		return nil
+	}
+	err = c.failure(op, req.URL, ans)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Code == "unsupported_token_type" && hint == hintAccess {
+		return nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
+	}
+	return err
+}
+
+func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrubber, error) {
+	if make := c.cfg.Dialect.Revocation; make != nil {
+		req, err := protect(ctx, func() (*http.Request, error) { return make(ctx, c.cache, token, hint) })
+		if err != nil || req == nil {
+			return nil, nil, err
+		}
+		return req.Clone(ctx), scrubberFor(req.Header, req.URL.Query(), token), nil
+	}
+	form := url.Values{"token": {token}, "token_type_hint": {hint}}
+	return c.newRequest(ctx, c.cfg.RevokeURL, form)
+}
+
+// forgetIdle revokes and forgets the entries that were not used for Config.MaxIdle. It does so inside their flights, so
+// that no renewal is under way, and one after the other.
+func (c *core) forgetIdle(now instant) {
+	idle := func(e *entry, now instant) bool {
+		return e.refresh != "" && !e.kept && now.mono-e.used.Load() > int64(c.cfg.MaxIdle)
+	}
+	var keys []string
+	for key, item := range c.entries.Items() {
+		if e, ok := item.Object.(*entry); ok && idle(e, now) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	p := c.gate.enter(func() {}, false)
+	if p == nil {
+		return
+	}
+	go func() {
+		defer c.gate.leave(p)
+		for _, key := range keys {
+			<-c.flights.DoChan(key, func() (any, error) {
+				return c.inside(context.Background(), key, func(ctx context.Context, _ *pass) (*entry, error) {
+					if e := c.lookup(key); e != nil && idle(e, c.now()) {
+						c.entries.Delete(key)
+						e.kill()
+						if c.canRevoke() {
+							return nil, c.revokeEntry(ctx, e)
+						}
+					}
+					return nil, nil
+				})
+			})
+		}
+	}()
+}

@@ -1,0 +1,111 @@
+package tokencache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	gocache "github.com/patrickmn/go-cache"
+	"golang.org/x/sync/errgroup"
+)
+
+// revokeConcurrency is how many tokens Shutdown has revoked at once.
+const revokeConcurrency = 16
+
+// clientRounds is how often the client's own tokens are looked for: those that were there, the one that was fetched to
+// revoke them, and the one that was fetched to revoke that.
+const clientRounds = 3
+
+// Shutdown closes the cache, waits for the fetches that are under way, and asks the server to revoke (RFC 7009) every
+// live token that the cache could obtain again by itself, those that were replaced included; users' tokens before the
+// client's own. Sessions belong to their users, and are left alone, see [Source.Revoke]. Call it after your servers
+// have drained.
+//
+// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what could not be done:
+// the first ten tokens that could not be revoked and how many there are. Further calls try those again. It is safe to
+// call concurrently and after [Cache.Close]. Without Config.RevokeURL nothing is revoked.
+func (c *Cache) Shutdown(ctx context.Context) error {
+	core := c.core.Load()
+	if core == nil {
+		return nil
+	}
+	core.close()
+	select {
+	case core.ending <- struct{}{}:
+		defer func() { <-core.ending }()
+	case <-ctx.Done():
+		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
+	}
+	failed := &manyErrors{what: "shutdown"}
+	if n := core.gate.drain(ctx); n > 0 {
+		failed.add(fmt.Errorf("tokencache: %d fetches were still under way, their tokens may live on: %w", n, ctx.Err()))
+	}
+	if core.canRevoke() {
+		core.revokeAll(privileged(ctx, core), failed)
+	}
+	return failed.err()
+}
+
+// remnant is an entry that is to be revoked, and where it is kept until it is.
+type remnant struct {
+	*entry
+	in  *gocache.Cache
+	key string
+}
+
+func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
+	users, _ := c.remnants()
+	c.revokeSome(ctx, users, revokeConcurrency, failed)
+	// Revoking users' tokens can take a token of the client (see Dialect.Revocation), and so can revoking that one.
+	atOnce := revokeConcurrency
+	if c.cfg.Dialect.Revocation != nil {
+		atOnce = 1
+	}
+	tried := make(map[*entry]bool)
+	for range clientRounds {
+		_, clients := c.remnants()
+		clients = slices.DeleteFunc(clients, func(r remnant) bool { return tried[r.entry] })
+		for _, r := range clients {
+			tried[r.entry] = true
+		}
+		c.revokeSome(ctx, clients, atOnce, failed)
+	}
+}
+
+// remnants returns what is left to revoke: users' tokens, and the client's own with the current ones last.
+func (c *core) remnants() (users, clients []remnant) {
+	for _, m := range []*gocache.Cache{c.superseded, c.entries} {
+		for key, item := range m.Items() {
+			e := item.Object.(*entry)
+			switch {
+			case e.kept:
+			case e.client:
+				clients = append(clients, remnant{e, m, key})
+			default:
+				users = append(users, remnant{e, m, key})
+			}
+		}
+	}
+	return users, clients
+}
+
+func (c *core) revokeSome(ctx context.Context, some []remnant, atOnce int, failed *manyErrors) {
+	var mu sync.Mutex // guards failed
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, r := range some {
+		group.Go(func() error {
+			err := c.revokeEntry(ctx, r.entry)
+			if err == nil {
+				r.in.Delete(r.key)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			failed.add(err)
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in failed
+}

@@ -1,0 +1,219 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"golang.org/x/oauth2"
+)
+
+// A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light, safe for
+// concurrent use, and must not be copied. The tokens live in the cache: sources of equal grants share them.
+type Source struct {
+	// A pointer that fmt cannot follow: the grant can hold a password.
+	state atomic.Pointer[source]
+}
+
+// source is the state of a Source.
+type source struct {
+	core  *core
+	grant Grant
+	key   string
+	last  atomic.Pointer[entry] // level 1
+	known atomic.Bool           // the saved token is in the cache, or is spent
+}
+
+func (s *Source) load() (*source, error) {
+	if s == nil {
+		return nil, errNoCache
+	}
+	if state := s.state.Load(); state != nil {
+		return state, nil
+	}
+	return nil, errNoCache
+}
+
+// Token is [Source.TokenContext] without a context; it makes a Source an [oauth2.TokenSource].
+func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
+
+// TokenContext returns a valid access token. The token has no refresh token, is shared, and must not be modified.
+//
+// It blocks only when there is no usable token, while one fetch per key serves all callers; it returns when ctx ends,
+// and the fetch goes on for the others. A stale token is returned at once and renewed in the background. The errors are
+// the fetch's ([*Error], or the grant's own), the same wrapped with [ErrHeldOff] when it is answered from memory,
+// [ErrClosed], and ctx's.
+func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	state, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	e, err := state.entry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &e.token, nil
+}
+
+// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing happens if tok is not
+// the current token, because somebody has replaced it already. It does not block, and does not end a hold-off.
+func (s *Source) Invalidate(tok *oauth2.Token) {
+	state, err := s.load()
+	if err != nil || tok == nil {
+		return
+	}
+	if e := state.core.lookup(state.key); e != nil && e.header == "Bearer "+tok.AccessToken {
+		e.kill()
+	}
+}
+
+// Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries again. A person who
+// calls it has changed something: corrected a password at the server, unlocked a user. It does not block.
+func (s *Source) Reset() {
+	state, err := s.load()
+	if err != nil {
+		return
+	}
+	state.core.forgetFailure(context.Background(), state)
+	if e := state.core.lookup(state.key); e != nil {
+		e.doubt.Store(nil)
+	}
+}
+
+// Client returns an [http.Client] whose requests carry this source's token, through a [Transport] over
+// [http.DefaultTransport].
+func (s *Source) Client() *http.Client {
+	return &http.Client{Transport: &Transport{Source: s}}
+}
+
+// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock.
+func (s *source) entry(ctx context.Context) (*entry, error) {
+	if e := s.last.Load(); e != nil && monotonic() < e.until.Load() && !s.core.closed.Load() {
+		return e, nil
+	}
+	return s.acquire(ctx)
+}
+
+// acquire is entry without level 1.
+func (s *source) acquire(ctx context.Context) (*entry, error) {
+	for {
+		if s.core.closed.Load() && !insideOf(ctx, s.core) {
+			return nil, ErrClosed
+		}
+		e, w := s.cached(ctx)
+		if e != nil {
+			return e, nil
+		}
+		e, err := s.await(ctx, w)
+		if err != nil {
+			return s.despite(ctx, err)
+		}
+		// An entry that died meanwhile has a successor, or needs one.
+		if e != nil && e.alive() {
+			s.last.Store(e)
+			return e, nil
+		}
+	}
+}
+
+// cached returns the entry of level 2 if it can be used, and otherwise what to ask of a flight. It is the one that
+// starts the renewal of a stale entry.
+func (s *source) cached(ctx context.Context) (*entry, want) {
+	e := s.core.lookup(s.key)
+	if e == nil || !s.knows(e) {
+		return nil, want{reason: reasonCold}
+	}
+	switch e.until.Load() {
+	case dead:
+		return nil, want{reason: reasonRejected, seen: e}
+	case suspect:
+		return nil, want{reason: reasonCold}
+	}
+	now := s.core.now()
+	switch e.age(now) {
+	case fresh:
+		e.serveFrom(now, e.fresh)
+	case stale:
+		e.serveFrom(now, e.expires)
+		if !inFlight(ctx, s.core, s.key) {
+			s.core.fly(ctx, s, want{reason: reasonStale, seen: e})
+		}
+	default:
+		return nil, want{reason: reasonExpired, seen: e}
+	}
+	s.last.Store(e)
+	return e, want{}
+}
+
+// await waits for the flight, or leaves it when ctx ends.
+func (s *source) await(ctx context.Context, w want) (*entry, error) {
+	if inFlight(ctx, s.core, s.key) {
+		return nil, errReentrant
+	}
+	if ctx.Err() != nil {
+		return nil, leaving(ctx)
+	}
+	select {
+	case r := <-s.core.fly(ctx, s, w):
+		e, _ := r.Val.(*entry)
+		return e, r.Err
+	case <-ctx.Done():
+		return nil, leaving(ctx)
+	}
+}
+
+// leaving is the error of a caller whose context has ended.
+func leaving(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return fmt.Errorf("tokencache: gave up waiting for a token: %w", err)
+	}
+	return fmt.Errorf("tokencache: gave up waiting for a token: %w: %w", err, cause)
+}
+
+// despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
+// succeed may be good everywhere else.
+func (s *source) despite(ctx context.Context, err error) (*entry, error) {
+	if ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
+		return nil, err
+	}
+	e := s.core.lookup(s.key)
+	if e == nil || !s.knows(e) || !e.alive() || e.age(s.core.now()) == expired {
+		return nil, err
+	}
+	return e, nil
+}
+
+// replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
+func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
+	c := s.core
+	report := Rejection{Grant: e.grant, Name: nameOf(s.grant), Target: target}
+	if c.closed.Load() && !insideOf(ctx, c) {
+		return nil, ErrClosed
+	}
+	if state := e.until.Load(); state != dead && state != suspect {
+		report.HeldOff = !e.mayRenew(target, c.now())
+		c.rejected(ctx, report)
+		if report.HeldOff {
+			return nil, nil
+		}
+	}
+	for {
+		cur := c.lookup(s.key)
+		if cur != nil && cur != e && cur.alive() && cur.until.Load() != suspect && cur.age(c.now()) != expired {
+			s.last.Store(cur)
+			return cur, nil
+		}
+		next, err := s.await(ctx, want{reason: reasonRejected, seen: e, target: target})
+		if err != nil {
+			return nil, err
+		}
+		// A flight that was about something else, or that had looked before e was rejected, is followed by another.
+		if next != nil && next != e && next.alive() {
+			s.last.Store(next)
+			return next, nil
+		}
+	}
+}

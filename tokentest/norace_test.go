@@ -1,0 +1,5 @@
+//go:build !race
+
+package tokentest_test
+
+const callers = 10_000

@@ -1,0 +1,171 @@
+package tokentest
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+)
+
+// serve answers every request: it logs it, reads it, waits, acts and answers,
+// with the fault that the request meets.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	endpoint := endpointOf(r)
+	entry, fault := s.arrive(endpoint, r)
+	answered := &statusWriter{ResponseWriter: w, note: func(status int) {
+		s.note(entry, func(e *Request) { e.Status = status })
+	}}
+	s.handle(answered, r, endpoint, entry, fault)
+	if !answered.noted { // a handler that wrote nothing
+		answered.note(http.StatusOK)
+	}
+}
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request, endpoint string, entry *Request, fault Fault) {
+
+	var act http.HandlerFunc
+	var latency time.Duration
+	b := s.behaviour.Load()
+	switch endpoint {
+	case "token":
+		act, latency = s.readToken(entry, r), b.TokenLatency
+	case "revoke":
+		act, latency = s.readRevoke(entry, r), b.RevokeLatency
+	case "api":
+		act, latency = s.readAPI(entry, r), b.APILatency
+	}
+
+	if !fault.After {
+		wait(r, latency+fault.Latency)
+		if fault.replaces() {
+			fault.answer(w, r)
+		} else {
+			act(w, r)
+		}
+		return
+	}
+	wait(r, latency)
+	held := heldAnswer{header: make(http.Header), status: http.StatusOK}
+	act(&held, r)
+	wait(r, fault.Latency)
+	if fault.replaces() {
+		fault.answer(w, r)
+	} else {
+		write(w, answer{status: held.status, header: held.header, body: held.body.String()})
+	}
+}
+
+func endpointOf(r *http.Request) string {
+	switch r.URL.Path {
+	case "/token":
+		return "token"
+	case "/revoke":
+		return "revoke"
+	}
+	return "api"
+}
+
+// wait waits, and aborts the request if it ends meanwhile.
+func wait(r *http.Request, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// An answer is a complete one. Its Content-Type is JSON unless the header says
+// otherwise.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// drain reads the rest of a request. Without it net/http may close the
+// connection before the client has read the answer.
+func drain(r *http.Request) { io.Copy(io.Discard, r.Body) }
+
+func write(w http.ResponseWriter, a answer) {
+	h := w.Header()
+	if a.body != "" {
+		h.Set("Content-Type", "application/json")
+	}
+	for name, values := range a.header {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	w.WriteHeader(a.status)
+	w.Write([]byte(a.body))
+}
+
+// marshal returns v as JSON. It panics if it cannot, which net/http reports.
+func marshal(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("tokentest: " + err.Error())
+	}
+	return string(text)
+}
+
+// A statusWriter notes the status of an answer before it is sent.
+type statusWriter struct {
+	http.ResponseWriter
+	note  func(status int)
+	noted bool
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if status >= 200 && !w.noted {
+		w.noted = true
+		w.note(status)
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if !w.noted {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Flush makes it an http.Flusher, which many handlers ask for.
+func (w *statusWriter) Flush() {
+	if !w.noted {
+		w.WriteHeader(http.StatusOK)
+	}
+	http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A heldAnswer keeps an answer back.
+type heldAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	wrote  bool
+}
+
+func (h *heldAnswer) Header() http.Header { return h.header }
+
+func (h *heldAnswer) WriteHeader(status int) {
+	if !h.wrote {
+		h.wrote, h.status = true, status
+	}
+}
+
+func (h *heldAnswer) Write(p []byte) (int, error) {
+	h.WriteHeader(http.StatusOK)
+	return h.body.Write(p)
+}
+
+// Flush does nothing: the answer is kept back.
+func (h *heldAnswer) Flush() {}

@@ -1,0 +1,167 @@
+package tokentest
+
+import (
+	"crypto/rand"
+	"strconv"
+	"time"
+)
+
+// TokenInfo is what the server knows about a token that it has issued.
+type TokenInfo struct {
+	Value     string
+	Kind      string // "access_token" or "refresh_token"
+	Subject   string // the client ID, or the user name
+	Family    string // common to all tokens that descend from one grant
+	GrantType string // of the request that it was issued for
+	Scope     string
+	Issued    time.Time
+	Expires   time.Time // zero: never
+
+	Revoked     bool
+	RevokeAsked bool // a revocation request named it, whatever became of that request
+	Spent       bool // a refresh token that was replaced by rotation
+	SpentTwice  int  // times it was presented after it was spent
+	Used        int  // times the API accepted it, or for a refresh token the token endpoint
+}
+
+func (t *TokenInfo) expired(now time.Time) bool {
+	return !t.Expires.IsZero() && !now.Before(t.Expires)
+}
+
+func (t *TokenInfo) alive(now time.Time) bool {
+	return !t.Revoked && !t.Spent && !t.expired(now)
+}
+
+// A token is an issued token and its relations.
+type token struct {
+	TokenInfo
+	params  string // the parameters of the request that the family goes back to
+	refresh *token // of an access token: the refresh token it came with
+}
+
+// tokens are the tokens of a server. Server.mu guards it.
+type tokens struct {
+	issued    []*token
+	byValue   map[string]*token
+	families  map[string][]*token
+	byParams  map[string]*token   // the newest access token
+	bySubject map[string][]*token // access tokens that SingleToken has not revoked
+	wrong     map[string]int      // wrong passwords in a row, by user
+	locked    map[string]bool
+}
+
+func newTokens() tokens {
+	return tokens{
+		byValue:   make(map[string]*token),
+		families:  make(map[string][]*token),
+		byParams:  make(map[string]*token),
+		bySubject: make(map[string][]*token),
+		wrong:     make(map[string]int),
+		locked:    make(map[string]bool),
+	}
+}
+
+// found makes the template of the first tokens of a family.
+func (ts *tokens) found(subject, scope, params string) *token {
+	return &token{
+		TokenInfo: TokenInfo{
+			Subject: subject,
+			Family:  "family-" + strconv.Itoa(len(ts.families)+1),
+			Scope:   scope,
+		},
+		params: params,
+	}
+}
+
+// issue makes a token of a kind for the subject, scope and family of parent.
+func (ts *tokens) issue(kind, grantType string, parent *token, now time.Time) *token {
+	t := &token{
+		TokenInfo: TokenInfo{
+			Value:     kind + "-" + strconv.Itoa(len(ts.issued)+1) + "-" + rand.Text(),
+			Kind:      kind,
+			Subject:   parent.Subject,
+			Family:    parent.Family,
+			GrantType: grantType,
+			Scope:     parent.Scope,
+			Issued:    now,
+		},
+		params: parent.params,
+	}
+	ts.issued = append(ts.issued, t)
+	ts.byValue[t.Value] = t
+	ts.families[t.Family] = append(ts.families[t.Family], t)
+	return t
+}
+
+// issueAccess makes an access token.
+func (ts *tokens) issueAccess(b *Behaviour, grantType string, parent *token, now time.Time) *token {
+	if b.SingleToken {
+		for _, old := range ts.bySubject[parent.Subject] {
+			old.Revoked = true
+		}
+		ts.bySubject[parent.Subject] = nil
+	}
+	t := ts.issue("access_token", grantType, parent, now)
+	if b.Lifetime > 0 {
+		t.Expires = now.Add(b.Lifetime)
+	}
+	ts.bySubject[t.Subject] = append(ts.bySubject[t.Subject], t)
+	ts.byParams[t.params] = t
+	return t
+}
+
+// revoke ends a token, and with a refresh token its whole family.
+func (ts *tokens) revoke(t *token) {
+	t.Revoked = true
+	if t.Kind == "refresh_token" {
+		for _, relative := range ts.families[t.Family] {
+			relative.Revoked = true
+		}
+	}
+}
+
+// revokeAll ends the tokens that which picks.
+func (ts *tokens) revokeAll(which func(*token) bool) {
+	for _, t := range ts.issued {
+		if which(t) {
+			t.Revoked = true
+		}
+	}
+}
+
+// RevokeAll revokes every access token. Refresh tokens live on.
+func (s *Server) RevokeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens.revokeAll(func(t *token) bool { return t.Kind == "access_token" })
+}
+
+// RevokeSubject revokes every access token of a client ID or user name.
+// Refresh tokens live on.
+func (s *Server) RevokeSubject(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens.revokeAll(func(t *token) bool { return t.Kind == "access_token" && t.Subject == subject })
+}
+
+// Revoke revokes one token as a revocation request would, a refresh token with
+// its family, and reports whether the server has issued it.
+func (s *Server) Revoke(value string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.tokens.byValue[value]
+	if t == nil {
+		return false
+	}
+	s.tokens.revoke(t)
+	return true
+}
+
+// Unlock lets a locked user in again and forgets the wrong passwords. The
+// tokens that the lock revoked stay revoked.
+func (s *Server) Unlock(user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tokens.locked, user)
+	delete(s.tokens.wrong, user)
+}

@@ -1,0 +1,296 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/oauth2"
+)
+
+// A Transport is an [http.RoundTripper] that sends every request with the access token of a source, in an Authorization
+// header (RFC 6750 section 2.1), and renews the token when an API answers 401. It is used as a literal, is safe for
+// concurrent use, and must not be changed once it is in use.
+//
+//   - A request with an Authorization header of its own passes untouched.
+//   - If no token can be had, the request is not sent and RoundTrip returns the source's error.
+//   - On a 401 the token is renewed once for all requests that were rejected with it, and the request is repeated once
+//     with the new token if its body can be had again (no body, or GetBody). Otherwise, and if the renewal fails or is
+//     held off, the caller gets the 401, complete; the next request has the new token.
+//   - A token does not follow a redirect to another origin, nor anything after it, and is not sent over plain http.
+//
+// RoundTrip blocks while a token is fetched, until the request's context ends. The request is not modified, its body is
+// closed exactly once, and the response's Request is the caller's, without the token.
+type Transport struct {
+	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]. Only with a
+	// *[Source] is a 401 a reason to renew; any other source supplies tokens and nothing more.
+	Source oauth2.TokenSource
+
+	// Base makes the requests. Default: http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Origins are the only origins that tokens are sent to, such as "https://api.example.com"; requests to others pass
+	// without one. Redirects among them keep the token. Default: every origin that is addressed directly.
+	Origins []string
+
+	// AllowHTTP allows tokens over plain http to hosts that are not loopback. Default: such requests are not sent.
+	AllowHTTP bool
+
+	// Unauthorized reports whether a response means that the token was rejected. It must not read the body. Default:
+	// status 401, unless a challenge says insufficient_scope (RFC 6750 section 3.1).
+	Unauthorized func(*http.Response) bool
+}
+
+type sourceKey struct{}
+
+// WithSource returns a context whose requests are sent with the tokens of src instead of those of Transport.Source, so
+// that one client can serve many users.
+func WithSource(ctx context.Context, src oauth2.TokenSource) context.Context {
+	return context.WithValue(ctx, sourceKey{}, src)
+}
+
+// RoundTrip sends the request with a token.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	carries, err := t.carriesToken(req)
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	if !carries {
+		return t.base().RoundTrip(req)
+	}
+	src, err := t.source(req)
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	state, err := stateOf(src)
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	if state == nil {
+		return t.foreign(req, src)
+	}
+	e, err := state.entry(req.Context())
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	resp, err := t.send(req, req.Body, e.header)
+	if err != nil {
+		return nil, err
+	}
+	if !t.rejects(resp) {
+		if e.doubt.Load() != nil {
+			e.answered(target(req), false, state.core.now())
+		}
+		return resp, nil
+	}
+	return t.unauthorized(req, resp, state, e)
+}
+
+// CloseIdleConnections closes those of Base, if it can.
+func (t *Transport) CloseIdleConnections() {
+	if base, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
+
+// unauthorized deals with a 401: it has the token renewed, and repeats the request if that is possible.
+func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry) (*http.Response, error) {
+	to := target(req)
+	e.answered(to, true, s.core.now())
+	holdBody(resp)
+	next, err := s.replace(req.Context(), e, to)
+	if err != nil || next == nil || next.header == e.header {
+		return resp, nil
+	}
+	body, ok := again(req)
+	if !ok {
+		return resp, nil
+	}
+	resp.Body.Close()
+	resp, err = t.send(req, body, next.header)
+	if err == nil {
+		next.answered(to, t.rejects(resp), s.core.now())
+	}
+	return resp, err
+}
+
+// foreign serves a token source that is not ours.
+func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Response, error) {
+	tok, err := src.Token()
+	switch {
+	case err != nil:
+	case tok == nil || tok.AccessToken == "":
+		err = errNoToken
+	default:
+		err = validBearer(tok)
+	}
+	if err != nil {
+		return nil, refuse(req, err)
+	}
+	return t.send(req, req.Body, "Bearer "+tok.AccessToken)
+}
+
+// send sends a copy of the request with the given body and Authorization header.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string) (*http.Response, error) {
+	resp, err := t.base().RoundTrip(withAuthorization(req, body, authorization))
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
+	}
+	return http.DefaultTransport
+}
+
+func (t *Transport) source(req *http.Request) (oauth2.TokenSource, error) {
+	if src, ok := req.Context().Value(sourceKey{}).(oauth2.TokenSource); ok {
+		return src, nil
+	}
+	if t.Source == nil {
+		return nil, errors.New("tokencache: Transport.Source is nil and the request's context has no source (see WithSource)")
+	}
+	return t.Source, nil
+}
+
+// stateOf returns the state of a source of ours, nil for any other.
+func stateOf(src oauth2.TokenSource) (*source, error) {
+	if s, ok := src.(*Source); ok {
+		return s.load()
+	}
+	return nil, nil
+}
+
+func (t *Transport) rejects(resp *http.Response) bool {
+	if t.Unauthorized != nil {
+		return t.Unauthorized(resp)
+	}
+	return resp.StatusCode == http.StatusUnauthorized && !insufficientScope(resp.Header)
+}
+
+// insufficientScope reports whether another token of the same grant would be refused as well.
+func insufficientScope(h http.Header) bool {
+	return slices.ContainsFunc(parseChallenges(h["Www-Authenticate"]), func(c challenge) bool {
+		return c.scheme == "bearer" && c.params["error"] == "insufficient_scope"
+	})
+}
+
+// carriesToken reports whether a request is to have a token. It is an error where the caller asks for what must not be.
+func (t *Transport) carriesToken(req *http.Request) (bool, error) {
+	if req.URL == nil {
+		return false, errors.New("tokencache: the request has no URL")
+	}
+	for _, name := range [...]string{"Authorization", "authorization"} {
+		if _, ok := req.Header[name]; ok {
+			return false, nil
+		}
+	}
+	if req.Response != nil && !t.keepsOrigin(req) {
+		return false, nil
+	}
+	if len(t.Origins) > 0 && !t.listed(req.URL) {
+		return false, nil
+	}
+	if req.URL.Scheme != "https" && !t.AllowHTTP && !isLoopback(req.URL.Hostname()) {
+		return false, fmt.Errorf("tokencache: no token is sent to %s over plain %s; use https, or set Transport.AllowHTTP",
+			req.URL.Host, req.URL.Scheme)
+	}
+	return true, nil
+}
+
+// keepsOrigin reports whether a chain of redirects has never left the origin where it began, or the listed ones. Whoever
+// answers a redirect decides where the next request goes; after one step elsewhere it is not the caller any more.
+func (t *Transport) keepsOrigin(req *http.Request) bool {
+	for hop := req; hop.Response != nil; {
+		before := hop.Response.Request
+		if before == nil || before.URL == nil {
+			return false
+		}
+		if len(t.Origins) > 0 && !t.listed(before.URL) || len(t.Origins) == 0 && !sameOrigin(before.URL, hop.URL) {
+			return false
+		}
+		hop = before
+	}
+	return true
+}
+
+func (t *Transport) listed(u *url.URL) bool {
+	return slices.ContainsFunc(t.Origins, func(origin string) bool {
+		scheme, rest, ok := strings.Cut(origin, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		return ok && sameOrigin(&url.URL{Scheme: strings.ToLower(scheme), Host: host}, u)
+	})
+}
+
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if u.Scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+// target is what a request was for: the unit in which an API accepts or rejects.
+func target(req *http.Request) string {
+	return req.URL.Scheme + "://" + req.URL.Host + req.URL.Path
+}
+
+// refuse closes the body of a request that is not sent.
+func refuse(req *http.Request, err error) error {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return err
+}
+
+// again returns the request's body once more, if that can be.
+func again(req *http.Request) (body io.ReadCloser, ok bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req.Body, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	return body, err == nil
+}
+
+// An outgoing request and its header value are one allocation.
+type outgoing struct {
+	http.Request
+	authorization [1]string
+}
+
+// withAuthorization copies a request as far as it is changed: the struct, and the header map. The slices of the header
+// stay the caller's, without their spare capacity, so that a base that appends to one does not write into it.
+func withAuthorization(req *http.Request, body io.ReadCloser, authorization string) *http.Request {
+	out := &outgoing{Request: *req, authorization: [1]string{authorization}}
+	out.Body = body
+	if req.Header == nil {
+		out.Header = make(http.Header, 1)
+	} else {
+		out.Header = maps.Clone(req.Header)
+		for name, values := range out.Header {
+			if cap(values) > len(values) {
+				out.Header[name] = slices.Clip(values)
+			}
+		}
+	}
+	out.Header["Authorization"] = out.authorization[:]
+	return &out.Request
+}
