@@ -221,7 +221,9 @@ func clean(scrub *scrubber, s string, most int) string {
 	return s
 }
 
-func requestID(scrub *scrubber, h http.Header) string { return clean(scrub, h.Get("X-Request-Id"), 255) }
+func requestID(scrub *scrubber, h http.Header) string {
+	return clean(scrub, h.Get("X-Request-Id"), 255)
+}
 
 // scrubHeader keeps an answer's header for the caller.
 func scrubHeader(scrub *scrubber, h http.Header) http.Header {

@@ -182,7 +182,7 @@ type foreignGrant struct {
 	token func() (*oauth2.Token, error)
 }
 
-func (g foreignGrant) Name() string                       { return "token_source" }
+func (g foreignGrant) Name() string                        { return "token_source" }
 func (g foreignGrant) Inputs(add func(name, value string)) { add("name", g.name) }
 
 func (g foreignGrant) Obtain(context.Context, *Cache, *oauth2.Token) (*oauth2.Token, error) {
