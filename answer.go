@@ -44,7 +44,9 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 		lifetime = Lifetime
 	}
 	switch life := lifetime(fields, ans.sent.wall); {
-	case life == NeverExpires || life == 0:
+	case life == 0:
+	case life == NeverExpires:
+		tok.ExpiresIn = endless
 	default:
 		tok.Expiry = ans.sent.wall.Add(life)
 		tok.ExpiresIn = int64(life / time.Second)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type core struct {
 	swept      atomic.Int64   // size of entries after the last sweep
 
 	flights singleflight.Group
+	running sync.Map // *flight by the goroutine that runs its user code
 	gate    gate
 	closed  atomic.Bool
 	slots   chan struct{} // one for each request under way

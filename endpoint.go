@@ -232,6 +232,9 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 
 // addHeader adds the configured header fields.
 func (c *core) addHeader(ctx context.Context, req *http.Request) error {
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
 	for name, values := range c.cfg.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}

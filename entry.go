@@ -21,6 +21,9 @@ const (
 
 const never = math.MaxInt64
 
+// endless in oauth2.Token.ExpiresIn tells a token that never expires from one whose answer does not say.
+const endless = int64(NeverExpires / time.Second)
+
 // An entry is one token with its times. It never changes after it is published, except that it dies; every source of
 // its key holds the same pointer, so it dies everywhere at once.
 type entry struct {
@@ -141,7 +144,7 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 		e.expires = now.mono + int64(tok.Expiry.Sub(now.wall))
 	case repeated && prev.expires != never:
 		e.expires, e.token.Expiry = prev.expires, prev.token.Expiry
-	case c.cfg.MaxAge > 0:
+	case c.cfg.MaxAge > 0 && tok.ExpiresIn != endless:
 		e.expires = start.mono + int64(c.cfg.MaxAge)
 		e.token.Expiry = start.wall.Add(c.cfg.MaxAge).Round(0)
 	}

@@ -48,9 +48,8 @@ func flightOf(ctx context.Context, c *core) *flight {
 }
 
 // inFlight reports whether waiting for key would be waiting for oneself.
-func inFlight(ctx context.Context, c *core, key string) bool {
-	f, _ := ctx.Value(flightKey{}).(*flight)
-	for ; f != nil; f = f.outer {
+func (c *core) inFlight(ctx context.Context, key string) bool {
+	for f := c.surrounding(ctx); f != nil; f = f.outer {
 		if f.core == c && f.key == key {
 			return true
 		}
@@ -75,8 +74,9 @@ func insideOf(ctx context.Context, c *core) bool {
 // fly starts the flight of a source's key, or joins it. The result arrives on the channel whatever happens inside; an
 // *entry, or nil if the flight was about something else and the caller has to look again.
 func (c *core) fly(ctx context.Context, s *source, w want) <-chan singleflight.Result {
+	outer := c.surrounding(ctx)
 	return c.flights.DoChan(s.key, func() (any, error) {
-		return c.inside(ctx, s.key, func(ctx context.Context, p *pass) (*entry, error) {
+		return c.inside(ctx, outer, s.key, func(ctx context.Context, p *pass) (*entry, error) {
 			return c.renew(ctx, p, s, w)
 		})
 	})
@@ -84,8 +84,7 @@ func (c *core) fly(ctx context.Context, s *source, w want) <-chan singleflight.R
 
 // inside runs one flight: under its own timeout, with the first caller's values but neither its cancellation nor its
 // trace, and registered at the gate.
-func (c *core) inside(ctx context.Context, key string, fn func(context.Context, *pass) (*entry, error)) (any, error) {
-	outer, _ := ctx.Value(flightKey{}).(*flight)
+func (c *core) inside(ctx context.Context, outer *flight, key string, fn func(context.Context, *pass) (*entry, error)) (any, error) {
 	allowed := insideOf(ctx, c)
 	ctx, cancel := context.WithTimeoutCause(untraced{context.WithoutCancel(ctx)}, c.cfg.Timeout, errFlightTimeout)
 	defer cancel()
@@ -139,6 +138,9 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 	if prev == nil && w.seen != nil {
 		prev = w.seen
 	}
+	if anew {
+		c.forgetRefusal(s.key) // it was of another refresh token
+	}
 	release, err := c.checkHeldOff(ctx, s, now)
 	if err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		return nil, err
 	}
 	replaced := prev.full()
-	if anew {
+	if anew || prev == nil {
 		replaced = s.saved()
 	}
 	e, err := c.fetch(ctx, p, s, w, prev, replaced)

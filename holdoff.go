@@ -156,6 +156,13 @@ func (c *core) failureOf(key string) *failure {
 	return nil
 }
 
+// forgetRefusal ends the hold-off of a session that begins anew.
+func (c *core) forgetRefusal(key string) {
+	if f := c.failureOf(key); f != nil && f.class == classPermanent {
+		c.failures.Delete(key)
+	}
+}
+
 func (c *core) storeFailure(key string, f *failure, now instant) {
 	ttl := time.Duration(gocache.NoExpiration)
 	if f.until != never {

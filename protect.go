@@ -51,7 +51,7 @@ func protectLate[T any](ctx context.Context, fn func() (T, error), late func(T, 
 				}
 			}
 		}()
-		r.val, r.err = fn()
+		onBehalf(ctx, func() { r.val, r.err = fn() })
 	}()
 	select {
 	case r := <-done:

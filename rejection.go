@@ -40,9 +40,9 @@ func (e *entry) follow(prev *entry, w want, now instant) {
 		return
 	}
 	d := prev.doubt.Load()
-	renewed := w.reason == reasonRejected && w.target != "" && prev.header != e.header
+	rejected := w.reason == reasonRejected && w.target != ""
 	if d == nil {
-		if !renewed {
+		if !rejected {
 			return
 		}
 		d = &doubt{}
@@ -52,7 +52,10 @@ func (e *entry) follow(prev *entry, w want, now instant) {
 	d.forget(now)
 	_, d.recalled = d.accepted[w.target]
 	d.recalled = d.recalled && d.heldOff(now)
-	d.current, d.target, d.pending, d.accepted = e, w.target, renewed, nil
+	d.current, d.target, d.pending, d.accepted = e, w.target, rejected, nil
+	if prev.header == e.header {
+		d.reject(now) // the target has rejected this very token
+	}
 	if d.pending || d.unhealed > 0 {
 		e.doubt.Store(d)
 	}
@@ -82,6 +85,7 @@ func (d *doubt) reject(now instant) {
 	if !d.pending {
 		return
 	}
+	d.forget(now)
 	d.pending = false
 	d.unhealed++
 	d.last = now.mono

@@ -30,9 +30,10 @@ func (s *Source) Revoke(ctx context.Context) error {
 
 func (s *source) revoke(ctx context.Context) error {
 	c := s.core
-	if inFlight(ctx, c, s.key) {
+	if c.inFlight(ctx, s.key) {
 		return errReentrant
 	}
+	outer := c.surrounding(ctx)
 	for {
 		if c.closed.Load() && !insideOf(ctx, c) {
 			return ErrClosed
@@ -41,7 +42,7 @@ func (s *source) revoke(ctx context.Context) error {
 		var mine bool
 		ch := c.flights.DoChan(s.key, func() (any, error) {
 			mine = true
-			return c.inside(ctx, s.key, func(ctx context.Context, _ *pass) (*entry, error) {
+			return c.inside(ctx, outer, s.key, func(ctx context.Context, _ *pass) (*entry, error) {
 				return nil, c.revokeKey(ctx, s)
 			})
 		})
@@ -172,7 +173,7 @@ func (c *core) forgetIdle(now instant) {
 		defer c.gate.leave(p)
 		for _, key := range keys {
 			<-c.flights.DoChan(key, func() (any, error) {
-				return c.inside(context.Background(), key, func(ctx context.Context, _ *pass) (*entry, error) {
+				return c.inside(context.Background(), nil, key, func(ctx context.Context, _ *pass) (*entry, error) {
 					if e := c.lookup(key); e != nil && idle(e, c.now()) {
 						c.entries.Delete(key)
 						e.kill()

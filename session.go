@@ -105,7 +105,7 @@ func (c *core) adopt(s *source, prev *entry, now instant) (taken *entry, anew bo
 	}
 	memory := c.sessionOf(s)
 	if saved.RefreshToken != "" && memory.has(c.hash(saved.RefreshToken)) {
-		return nil, prev == nil, nil
+		return nil, false, nil
 	}
 	usable := saved.AccessToken != "" && !memory.has(c.hash(saved.AccessToken)) &&
 		(saved.Expiry.IsZero() || now.wall.Before(saved.Expiry))

@@ -88,9 +88,9 @@ func (s *Source) Client() *http.Client {
 	return &http.Client{Transport: &Transport{Source: s}}
 }
 
-// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock.
+// entry returns the entry to use now. A hit costs a few atomic loads and a reading of the monotonic clock.
 func (s *source) entry(ctx context.Context) (*entry, error) {
-	if e := s.last.Load(); e != nil && monotonic() < e.until.Load() && !s.core.closed.Load() {
+	if e := s.last.Load(); e != nil && e.until.Load() > monotonic() && !s.core.closed.Load() {
 		return e, nil
 	}
 	return s.acquire(ctx)
@@ -137,7 +137,7 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 		e.serveFrom(now, e.fresh)
 	case stale:
 		e.serveFrom(now, e.expires)
-		if !inFlight(ctx, s.core, s.key) {
+		if !s.core.inFlight(ctx, s.key) {
 			s.core.fly(ctx, s, want{reason: reasonStale, seen: e})
 		}
 	default:
@@ -149,7 +149,7 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry, error) {
-	if inFlight(ctx, s.core, s.key) {
+	if s.core.inFlight(ctx, s.key) {
 		return nil, errReentrant
 	}
 	if ctx.Err() != nil {

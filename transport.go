@@ -62,7 +62,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, refuse(req, err)
 	}
 	if !carries {
-		return t.base().RoundTrip(req)
+		return t.roundTrip(req, req)
 	}
 	src, err := t.source(req)
 	if err != nil {
@@ -138,7 +138,13 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 
 // send sends a copy of the request with the given body and Authorization header.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string) (*http.Response, error) {
-	resp, err := t.base().RoundTrip(withAuthorization(req, body, authorization))
+	return t.roundTrip(withAuthorization(req, body, authorization), req)
+}
+
+// roundTrip has the base send out on behalf of req. The answer names req, whatever the base put there: chains of redirects
+// are followed through it.
+func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
+	resp, err := t.base().RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
 	}
@@ -189,8 +195,8 @@ func (t *Transport) carriesToken(req *http.Request) (bool, error) {
 	if req.URL == nil {
 		return false, errors.New("tokencache: the request has no URL")
 	}
-	for _, name := range [...]string{"Authorization", "authorization"} {
-		if _, ok := req.Header[name]; ok {
+	for name := range req.Header {
+		if strings.EqualFold(name, "Authorization") {
 			return false, nil
 		}
 	}

@@ -22,8 +22,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// handle does all that but the logging. It panics with http.ErrAbortHandler
+// when there is to be no answer.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, endpoint string, entry *Request, fault Fault) {
-
 	var act http.HandlerFunc
 	var latency time.Duration
 	b := s.behaviour.Load()

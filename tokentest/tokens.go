@@ -39,7 +39,7 @@ type token struct {
 	refresh *token // of an access token: the refresh token it came with
 }
 
-// tokens are the tokens of a server. Server.mu guards it.
+// tokens are the tokens of a server. Server.mu guards them.
 type tokens struct {
 	issued    []*token
 	byValue   map[string]*token

@@ -1,0 +1,65 @@
+# Needs Go, gcc (for the race detector) and make; tools are pinned in tools/go.mod.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: test lint unit outside modules examples fuzz bench
+
+FUZZTIME   ?= 20s
+BENCHTIME  ?= 1s
+BENCHCOUNT ?= 6
+
+# The modules of go.work are tested together. Those outside of it have dependencies that must not choose versions for the
+# others; tools has no packages.
+MODULES := $(patsubst %/go.mod,%,$(shell find . -name node_modules -prune -o -name go.mod -print | sort))
+INSIDE  := $(patsubst $(CURDIR)%,.%,$(shell go list -m -f '{{.Dir}}'))
+OUTSIDE := $(filter-out $(INSIDE) ./tools,$(MODULES))
+
+STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+BENCHSTAT   := GOWORK=off go tool -modfile=$(CURDIR)/tools/go.mod benchstat
+
+# test is everything that a change has to pass.
+test: lint unit outside modules examples fuzz
+
+lint:
+	@echo "== gofmt, go vet, staticcheck"
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted:"; echo "$$files"; exit 1; }
+	@go vet work
+	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off go vet ./...); done
+	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && GOWORK=off $(STATICCHECK) ./...); done
+
+unit:
+	@echo "== go test, workspace"
+	@go test -race -shuffle=on work
+
+outside:
+	@echo "== go test, modules outside of the workspace"
+	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off go test -race -shuffle=on ./...); done
+
+# modules proves that every module stands alone, as its users see it.
+modules:
+	@echo "== every module by itself"
+	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && GOWORK=off go build ./...); done
+	@for dir in $(MODULES); do (cd $$dir && GOWORK=off go mod tidy -diff); done
+
+examples:
+	@echo "== examples"
+	@programs=$$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' work); \
+	for program in $$programs; do case $$program in */examples/*) \
+		echo "$$program"; timeout 120 go run "$$program";; \
+	esac; done
+
+# fuzz pairs the names that "go test -list" prints with the package that follows them.
+fuzz:
+	@echo "== fuzzing, $(FUZZTIME) each"
+	@for dir in $(INSIDE) $(OUTSIDE); do \
+		cd $(CURDIR)/$$dir; export GOWORK=off; \
+		targets=$$(go test -list '^Fuzz' ./... | \
+			awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }'); \
+		while read -r package target; do \
+			[ -z "$$target" ] || go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done <<< "$$targets"; \
+	done
+
+bench:
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) work | tee /dev/stderr | $(BENCHSTAT) -

@@ -1,0 +1,112 @@
+// Quickstart shows in one command, with numbers, what tokencache does for a service:
+//
+//	go run ./examples/quickstart
+//
+// It starts an authorization server and an API on loopback, sends them a service's traffic, and lets the server count:
+// a cold start, renewals under steady traffic, a revoked token, a user beside the client, and the shutdown. It exits
+// with status 1 if a promise was broken and says which one.
+//
+// Against a server of your own it fetches a token with the client credentials grant, uses it, and revokes it:
+//
+//	CLIENT_SECRET=... go run ./examples/quickstart -token-url https://as.example.com/oauth/token \
+//		-revoke-url https://as.example.com/oauth/revoke -client-id my-service -client-secret-env CLIENT_SECRET \
+//		-scope "accounts.read" -get https://api.example.com/accounts
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+const (
+	exitOK = iota
+	exitBroken
+	exitUsage
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	asJSON := flags.Bool("json", false, "print one JSON object instead of text")
+	p := defaultPlan
+	flags.DurationVar(&p.steady, "steady", p.steady, "how long the steady traffic goes on")
+	var rf remoteFlags
+	rf.register(flags)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "quickstart: unexpected argument %q\n", flags.Arg(0))
+		return exitUsage
+	}
+	text := stdout
+	if *asJSON {
+		text = io.Discard
+	}
+
+	var res result
+	if rf.tokenURL != "" {
+		r, err := remote(ctx, rf, text)
+		if err != nil {
+			fmt.Fprintln(stderr, "quickstart:", err)
+			return exitUsage
+		}
+		res = r
+	} else if name := rf.given(flags); name != "" {
+		fmt.Fprintf(stderr, "quickstart: -%s needs -token-url\n", name)
+		return exitUsage
+	} else {
+		res = onLoopback(ctx, p, text)
+	}
+	if *asJSON {
+		if err := json.NewEncoder(stdout).Encode(res); err != nil {
+			fmt.Fprintln(stderr, "quickstart:", err)
+			return exitBroken
+		}
+	}
+	return verdict(res, stderr)
+}
+
+// A result is what a run has to show. It encodes as one JSON object.
+type result interface{ broken() []string }
+
+// verdict names what went wrong.
+func verdict(res result, stderr io.Writer) int {
+	for _, promise := range res.broken() {
+		fmt.Fprintln(stderr, "broken:", promise)
+	}
+	if len(res.broken()) > 0 {
+		return exitBroken
+	}
+	return exitOK
+}
+
+// onLoopback plays the scenarios against a server of its own.
+func onLoopback(ctx context.Context, p plan, text io.Writer) result {
+	srv := tokentest.New(p.behaviour())
+	defer srv.Close()
+	// One connection for every goroutine, which is kept: with net/http's default of 2 idle connections for each host
+	// a burst would leave its ports behind.
+	base := &http.Transport{MaxIdleConnsPerHost: p.goroutines + 24, IdleConnTimeout: time.Minute}
+	defer base.CloseIdleConnections()
+	return play(ctx, srv, base, p, text)
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tokencache/tokencache"
+)
+
+// remoteFlags name a server of the user's own.
+type remoteFlags struct {
+	tokenURL, revokeURL, clientID, secretEnv, auth, scope, get string
+	goroutines                                                 int
+}
+
+var remoteNames = []string{"revoke-url", "client-id", "client-secret-env", "client-auth", "scope", "get", "n"}
+
+func (rf *remoteFlags) register(flags *flag.FlagSet) {
+	flags.StringVar(&rf.tokenURL, "token-url", "", "token endpoint of your server; default: a server started here")
+	flags.StringVar(&rf.revokeURL, "revoke-url", "", "its revocation endpoint, if it has one")
+	flags.StringVar(&rf.clientID, "client-id", "", "client identifier")
+	flags.StringVar(&rf.secretEnv, "client-secret-env", "", "name of the environment variable with the client's secret")
+	flags.StringVar(&rf.auth, "client-auth", "basic", "how the client authenticates: basic, basic-raw, post or none")
+	flags.StringVar(&rf.scope, "scope", "", "scopes, separated by spaces")
+	flags.StringVar(&rf.get, "get", "", "URL to get with the token")
+	flags.IntVar(&rf.goroutines, "n", 20, "goroutines that ask for the token and the URL")
+}
+
+// given returns the name of a remote flag that was set.
+func (rf *remoteFlags) given(flags *flag.FlagSet) (name string) {
+	flags.Visit(func(f *flag.Flag) {
+		for _, known := range remoteNames {
+			if f.Name == known {
+				name = known
+			}
+		}
+	})
+	return name
+}
+
+// clientAuth reads the secret where it does not show in a list of processes.
+func (rf *remoteFlags) clientAuth() (tokencache.ClientAuth, error) {
+	if rf.auth == "none" {
+		return tokencache.NoClientAuth(), nil
+	}
+	make, ok := map[string]func(string) tokencache.ClientAuth{
+		"basic":     tokencache.ClientSecretBasic,
+		"basic-raw": tokencache.ClientSecretBasicRaw,
+		"post":      tokencache.ClientSecretPost,
+	}[rf.auth]
+	if !ok {
+		return nil, fmt.Errorf("-client-auth %q is not basic, basic-raw, post or none", rf.auth)
+	}
+	if rf.secretEnv == "" {
+		return nil, errors.New("-client-secret-env is missing")
+	}
+	secret := os.Getenv(rf.secretEnv)
+	if secret == "" {
+		return nil, fmt.Errorf("the environment variable that -client-secret-env names is empty")
+	}
+	return make(secret), nil
+}
+
+// A remoteReport says what happened, as far as a client can know.
+type remoteReport struct {
+	Goroutines    int            `json:"goroutines"`
+	TokenRequests int            `json:"token_requests"`
+	TokenSeconds  float64        `json:"token_lifetime_seconds"` // 0: not said
+	GotToken      int            `json:"goroutines_with_token"`
+	Gets          int            `json:"get_requests"`
+	Answers       map[string]int `json:"get_answers,omitempty"`
+	Revoked       int            `json:"revoked_on_shutdown"`
+	NotRevoked    int            `json:"not_revoked_on_shutdown"`
+	Seconds       float64        `json:"seconds"`
+	Broken        []string       `json:"broken,omitempty"`
+
+	mu sync.Mutex
+}
+
+func (r *remoteReport) broken() []string { return r.Broken }
+
+// fail names a failure once, however many goroutines met it.
+func (r *remoteReport) fail(what string, err error) {
+	text := what + ": " + withoutURL(err).Error()
+	for _, known := range r.Broken {
+		if known == text {
+			return
+		}
+	}
+	r.Broken = append(r.Broken, text)
+}
+
+func (r *remoteReport) locked(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+// hooks count what a client can see of the server's side.
+func (r *remoteReport) hooks() tokencache.Hooks {
+	return tokencache.Hooks{
+		FetchStarted: func(context.Context, tokencache.Fetch) { r.locked(func() { r.TokenRequests++ }) },
+		Revoked: func(_ context.Context, v tokencache.Revocation) {
+			r.locked(func() {
+				if v.Err == nil {
+					r.Revoked++
+				} else {
+					r.NotRevoked++
+				}
+			})
+		},
+	}
+}
+
+// remote fetches a token of a server, uses it and shuts down. An error is about the flags.
+func remote(ctx context.Context, rf remoteFlags, text io.Writer) (result, error) {
+	r := &remoteReport{Goroutines: rf.goroutines}
+	auth, err := rf.clientAuth()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := tokencache.New(tokencache.Config{
+		TokenURL: rf.tokenURL, RevokeURL: rf.revokeURL, ClientID: rf.clientID, Auth: auth, Hooks: r.hooks(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	src := cache.ClientCredentials(strings.Fields(rf.scope)...)
+	base := http.DefaultTransport.(*http.Transport).Clone()
+	base.MaxIdleConnsPerHost = rf.goroutines
+	defer base.CloseIdleConnections()
+	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: base}}
+	together(rf.goroutines, func(int) {
+		if r.fetch(ctx, src) && rf.get != "" {
+			r.get(ctx, client, rf.get)
+		}
+	})
+	r.end(ctx, cache)
+	r.Seconds = seconds(time.Since(start))
+	r.print(text)
+	return r, nil
+}
+
+func (r *remoteReport) fetch(ctx context.Context, src *tokencache.Source) bool {
+	tok, err := src.TokenContext(ctx)
+	r.locked(func() {
+		if err != nil {
+			r.fail("no token", err)
+			return
+		}
+		r.GotToken++
+		if !tok.Expiry.IsZero() {
+			r.TokenSeconds = max(r.TokenSeconds, time.Until(tok.Expiry).Round(time.Second).Seconds())
+		}
+	})
+	return err == nil
+}
+
+// get counts the answers. A 401 in the end means that the API does not want this server's tokens.
+func (r *remoteReport) get(ctx context.Context, client *http.Client, address string) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	status, err := get(ctx, client, address)
+	r.locked(func() {
+		r.Gets++
+		if err != nil {
+			r.fail("request failed", err)
+			return
+		}
+		if r.Answers == nil {
+			r.Answers = make(map[string]int)
+		}
+		r.Answers[fmt.Sprint(status)]++
+		if status == http.StatusUnauthorized {
+			r.fail("the API refused the token", errors.New("401 Unauthorized"))
+		}
+	})
+}
+
+func get(ctx context.Context, client *http.Client, address string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// end shuts down, after an interrupt as well.
+func (r *remoteReport) end(ctx context.Context, cache *tokencache.Cache) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := cache.Shutdown(ctx); err != nil {
+		r.fail("shutdown", err)
+	}
+}
+
+func (r *remoteReport) print(w io.Writer) {
+	rows := []row{
+		shown("goroutines", thousands(r.Goroutines)),
+		shown("goroutines with a token", thousands(r.GotToken)),
+		shown("token requests", thousands(r.TokenRequests)),
+		shown("lifetime of the token", fmt.Sprintf("%v s", r.TokenSeconds)),
+	}
+	for status, n := range r.Answers {
+		rows = append(rows, shown("API answers "+status, thousands(n)))
+	}
+	rows = append(rows,
+		shown("tokens revoked at shutdown", thousands(r.Revoked)),
+		shown("revocations that failed", thousands(r.NotRevoked)))
+	printRows(w, rows)
+	fmt.Fprintf(w, "\nDone in %.1f s.\n", r.Seconds)
+}
