@@ -12,7 +12,7 @@ BENCHCOUNT ?= 6
 # The modules of go.work are tested together. Those outside of it have dependencies that must not choose versions for the
 # others; tools has no packages.
 MODULES := $(patsubst %/go.mod,%,$(shell find . -name node_modules -prune -o -name go.mod -print | sort))
-INSIDE  := $(patsubst $(CURDIR)%,.%,$(shell go list -m -f '{{.Dir}}'))
+INSIDE  := $(patsubst $(CURDIR)%,.%,$(shell cd -P . && go list -m -f '{{.Dir}}'))
 OUTSIDE := $(filter-out $(INSIDE) ./tools,$(MODULES))
 
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck

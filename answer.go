@@ -29,9 +29,12 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 	}
 	access, _ := fields["access_token"].(string)
 	if access == "" {
+		if code, _ := fields["error"].(string); code != "" {
+			return nil, c.failure(op, to, ans) // some servers refuse with 200
+		}
 		return nil, fail(errors.New("the answer has no access_token"))
 	}
-	if err := c.checkTokenType(fields["token_type"]); err != nil {
+	if err := c.checkTokenType(fields["token_type"], op.scrub); err != nil {
 		return nil, fail(err)
 	}
 	tok := &oauth2.Token{AccessToken: access, TokenType: "Bearer"}
@@ -58,7 +61,7 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 }
 
 // checkTokenType accepts Bearer in any case, or nothing at all, and refuses everything else by name.
-func (c *core) checkTokenType(v any) error {
+func (c *core) checkTokenType(v any, scrub *scrubber) error {
 	t, isText := v.(string)
 	if v == nil || isText && (t == "" || strings.EqualFold(t, "bearer")) {
 		return nil
@@ -66,7 +69,12 @@ func (c *core) checkTokenType(v any) error {
 	if isText && slices.ContainsFunc(c.cfg.Dialect.TokenTypes, func(known string) bool { return strings.EqualFold(known, t) }) {
 		return nil
 	}
-	return fmt.Errorf("the token type %s is not supported; see Dialect.TokenTypes", quoteShort(fmt.Sprint(v)))
+	switch v.(type) {
+	case map[string]any, []any:
+		return errors.New("the token_type is not text")
+	}
+	// Scrubbed before it is cut, since half a secret is not recognized.
+	return fmt.Errorf("the token type %s is not supported; see Dialect.TokenTypes", quoteShort(scrub.text(fmt.Sprint(v))))
 }
 
 var errNotAnObject = errors.New("the answer is neither a JSON object nor form-encoded")
@@ -77,6 +85,10 @@ func parseFields(header http.Header, body []byte) (map[string]any, error) {
 	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	isForm := media == "application/x-www-form-urlencoded" || media == "text/plain"
 	if isForm && !bytes.HasPrefix(body, []byte("{")) {
+		// A proxy's error page or line of text is no form, whatever it is called.
+		if !bytes.ContainsRune(body, '=') || bytes.ContainsAny(body, " \t\r\n<") {
+			return nil, errNotAnObject
+		}
 		values, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, errNotAnObject
@@ -133,7 +145,7 @@ func plainNumbers(v any) any {
 	return v
 }
 
-// failure makes an error of an answer that is not 2xx (RFC 6749 section 5.2). A token is never read from one.
+// failure makes an error of an answer that is a refusal (RFC 6749 section 5.2). A token is never read from one.
 func (c *core) failure(op operation, to *url.URL, ans *answer) error {
 	e := &Error{Op: op.name, Grant: op.grant, URL: bare(to), StatusCode: ans.status, RequestID: ans.header.Get("X-Request-Id"),
 		RetryAfter: parseRetryAfter(ans.header, ans.sent.wall), reached: true}
@@ -142,7 +154,7 @@ func (c *core) failure(op operation, to *url.URL, ans *answer) error {
 	e.Code, _ = fields["error"].(string)
 	e.Description, _ = fields["error_description"].(string)
 	uri, _ := fields["error_uri"].(string)
-	e.Permanent = isPermanent(ans.status, structured)
+	e.Permanent = isPermanent(ans.status, structured) && e.Code != "temporarily_unavailable" && e.Code != "server_error"
 	if ans.status >= 300 && ans.status <= 399 {
 		e.Permanent = true
 		e.cause = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
@@ -172,6 +184,8 @@ func isPermanent(status int, structured bool) bool {
 		return false
 	case status == http.StatusLocked:
 		return true
+	case status < 300:
+		return structured
 	case status >= 400 && status <= 499:
 		return structured || status == http.StatusUnauthorized || status == http.StatusForbidden
 	}

@@ -254,11 +254,19 @@ func (c *core) addHeader(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// preventRepetition keeps net/http from sending a request without a body twice when an idle connection turns out to be
-// closed, which it does for GET: a body that is there and cannot be had again stops it.
+// preventRepetition keeps net/http from sending a request twice when an idle connection turns out to be closed, which it
+// does for what it believes idempotent: a body that is there and cannot be had again stops it.
 func preventRepetition(req *http.Request) {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	default:
+		if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
+			return
+		}
+	}
+	req.GetBody = nil
 	if req.Body == nil || req.Body == http.NoBody {
-		req.Body, req.GetBody, req.ContentLength = io.NopCloser(strings.NewReader("")), nil, 0
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("")), 0
 	}
 }
 

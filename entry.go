@@ -141,15 +141,14 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 	repeated := prev != nil && prev.header == e.header
 	switch {
 	case !tok.Expiry.IsZero():
-		e.expires = now.mono + int64(tok.Expiry.Sub(now.wall))
-	case repeated && prev.expires != never:
-		e.expires, e.token.Expiry = prev.expires, prev.token.Expiry
+		e.expires = after(now.mono, tok.Expiry.Sub(now.wall))
 	case c.cfg.MaxAge > 0 && tok.ExpiresIn != endless:
-		e.expires = start.mono + int64(c.cfg.MaxAge)
+		e.expires = after(start.mono, c.cfg.MaxAge)
 		e.token.Expiry = start.wall.Add(c.cfg.MaxAge).Round(0)
 	}
 	if repeated {
-		if prev.expires > e.expires {
+		// What is left is sent in whole seconds, rounded up or down: only more than that is a longer life.
+		if prev.expires != never && (e.expires == never || e.expires-prev.expires <= int64(time.Second)) {
 			e.expires, e.token.Expiry = prev.expires, prev.token.Expiry
 		}
 		e.repeat = start.mono + int64(time.Second)
@@ -161,6 +160,14 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 		}
 	}
 	return e, nil
+}
+
+// after is a monotonic time later by d, or [never] where that lies beyond what can be counted.
+func after(mono int64, d time.Duration) int64 {
+	if mono > 0 && int64(d) > never-mono {
+		return never
+	}
+	return mono + int64(d)
 }
 
 // window is how long before its end a token of the given lifetime turns stale, in nanoseconds: the configured window or

@@ -163,7 +163,7 @@ func TestForeignSourceThatHangsHoldsNobody(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
 	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
 		release := make(chan struct{})
-		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", tokenFunc(func() (*oauth2.Token, error) {
+		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
 			<-release
 			return hourToken("late"), nil
 		})))
@@ -182,14 +182,14 @@ func TestForeignSourceThatHangsHoldsNobody(t *testing.T) {
 	})
 }
 
-type tokenFunc func() (*oauth2.Token, error)
+type sourceFunc func() (*oauth2.Token, error)
 
-func (f tokenFunc) Token() (*oauth2.Token, error) { return f() }
+func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 
 func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		calls := 0
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", tokenFunc(func() (*oauth2.Token, error) {
+		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
 			calls++
 			return &oauth2.Token{AccessToken: strings.Repeat("x", calls), Expiry: time.Now().Add(time.Hour)}, nil
 		})))

@@ -18,10 +18,12 @@ const lifetimeMost = 10 * 365 * 24 * time.Hour
 // Lifetime reads expires_in (RFC 6749 section 5.1) as servers really send it, and returns 0 when it does not say how
 // long the token lives: then [Config.MaxAge] applies.
 //
-//   - A number, in a string or not, of whole seconds or with a fraction, is that many seconds from start.
-//   - A number that read as a Unix timestamp lies between a day before start and ten years after it is that time: some
-//     servers send the end instead of the lifetime. The result is then at least a second.
-//   - More than ten years, zero, a negative number, and anything that is no number do not say how long.
+//   - A number above 0, in a string or not, with a fraction or not, is that many seconds from start, up to ten years of
+//     365 days.
+//   - A larger number that, read as a Unix timestamp, lies less than a day before start or less than ten years after it
+//     is that time: some servers send the end instead of the lifetime. The result is then at least a second.
+//   - Any other number, 0 and negative ones included, and anything that is no number do not say how long. So a server
+//     whose 0 means "never" gets that by default, and one whose 0 means "expired" is found out by the API's 401.
 func Lifetime(fields map[string]any, start time.Time) time.Duration {
 	return readLifetime(fields["expires_in"], start)
 }
@@ -47,7 +49,7 @@ func readLifetime(v any, start time.Time) time.Duration {
 	if seconds > lifetimeMost.Seconds() {
 		return 0
 	}
-	return time.Duration(seconds * float64(time.Second))
+	return max(time.Duration(seconds*float64(time.Second)), 1)
 }
 
 // parseRetryAfter reads Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; 0 if there is none.

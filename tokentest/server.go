@@ -1,16 +1,10 @@
 package tokentest
 
 import (
-	"context"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 )
-
-// maxSocketConns bounds the connections of a loopback server's own client: each
-// takes two file descriptors of the process.
-const maxSocketConns = 1024
 
 // A Server is an authorization server and an API that accepts its tokens.
 // Make one with [New] or [NewPipe], and Close it. All methods are safe for
@@ -19,11 +13,7 @@ type Server struct {
 	// URL is the base URL of the server, without a trailing slash.
 	URL string
 
-	http   *http.Server
-	client *http.Client
-	stop   context.CancelFunc // ends the contexts of all requests
-	conns  sync.WaitGroup     // the serving loop and the open connections
-	close  sync.Once
+	host *host
 
 	updating  sync.Mutex // held by Update alone
 	behaviour atomic.Pointer[Behaviour]
@@ -38,16 +28,7 @@ type Server struct {
 // New starts a server on a loopback socket. It panics if there is none to be
 // had. Its Client opens up to 1024 connections, further requests wait; other
 // clients can use the server as well.
-func New(b Behaviour) *Server {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic("tokentest: " + err.Error())
-	}
-	return start(b, l, &http.Transport{
-		MaxConnsPerHost:     maxSocketConns,
-		MaxIdleConnsPerHost: maxSocketConns,
-	})
-}
+func New(b Behaviour) *Server { return start(b, newSocketHost) }
 
 // NewPipe starts a server on an in-memory network. Inside a [testing/synctest]
 // bubble it must be called, used and closed in that bubble; outside it works
@@ -57,41 +38,17 @@ func New(b Behaviour) *Server {
 // decides which server a request reaches, whatever the name of the host: the
 // client also reaches the other in-memory servers, and every server has as many
 // hosts as a test of redirects may need.
-func NewPipe(b Behaviour) *Server {
-	l := listenPipe()
-	return start(b, l, &http.Transport{
-		DialContext:         dialPipe,
-		MaxIdleConnsPerHost: 1 << 20,
-	})
-}
+func NewPipe(b Behaviour) *Server { return start(b, newPipeHost) }
 
-func start(b Behaviour, l net.Listener, transport *http.Transport) *Server {
-	ctx, cancel := context.WithCancel(context.Background())
+func start(b Behaviour, serve func(http.Handler) *host) *Server {
 	s := &Server{
-		URL:    "http://" + l.Addr().String(),
-		client: &http.Client{Transport: transport},
-		stop:   cancel,
 		faults: make(map[string][]pendingFault),
 		counts: make(map[string]int),
 		tokens: newTokens(),
 	}
 	s.behaviour.Store(b.withDefaults())
-	s.http = &http.Server{
-		Handler:     http.HandlerFunc(s.serve),
-		BaseContext: func(net.Listener) context.Context { return ctx },
-		ConnState: func(c net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateNew:
-				s.conns.Add(1)
-				if ctx.Err() != nil { // too late for http.Server.Close to see it
-					c.Close()
-				}
-			case http.StateClosed, http.StateHijacked:
-				s.conns.Done()
-			}
-		},
-	}
-	s.conns.Go(func() { s.http.Serve(l) })
+	s.host = serve(http.HandlerFunc(s.serve))
+	s.URL = s.host.url
 	return s
 }
 
@@ -103,17 +60,10 @@ func (s *Server) RevokeURL() string { return s.URL + "/revoke" }
 
 // Client returns a client that reaches the server. It is the same one at every
 // call, and adds no token to anything.
-func (s *Server) Client() *http.Client { return s.client }
+func (s *Server) Client() *http.Client { return s.host.client }
 
 // Close cuts off the requests under way, waits until their handlers have
 // returned, and closes the connections of the server and of its Client. Only
 // the first call has an effect, later ones wait for it. What was recorded can
 // still be asked for.
-func (s *Server) Close() {
-	s.close.Do(func() {
-		s.stop()
-		s.http.Close()
-		s.conns.Wait()
-		s.client.CloseIdleConnections()
-	})
-}
+func (s *Server) Close() { s.host.shut() }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tokencache/tokencache"
@@ -51,7 +50,7 @@ func (rf *remoteFlags) clientAuth() (tokencache.ClientAuth, error) {
 	if rf.auth == "none" {
 		return tokencache.NoClientAuth(), nil
 	}
-	make, ok := map[string]func(string) tokencache.ClientAuth{
+	method, ok := map[string]func(string) tokencache.ClientAuth{
 		"basic":     tokencache.ClientSecretBasic,
 		"basic-raw": tokencache.ClientSecretBasicRaw,
 		"post":      tokencache.ClientSecretPost,
@@ -64,64 +63,16 @@ func (rf *remoteFlags) clientAuth() (tokencache.ClientAuth, error) {
 	}
 	secret := os.Getenv(rf.secretEnv)
 	if secret == "" {
-		return nil, fmt.Errorf("the environment variable that -client-secret-env names is empty")
+		return nil, errors.New("the environment variable that -client-secret-env names is empty")
 	}
-	return make(secret), nil
-}
-
-// A remoteReport says what happened, as far as a client can know.
-type remoteReport struct {
-	Goroutines    int            `json:"goroutines"`
-	TokenRequests int            `json:"token_requests"`
-	TokenSeconds  float64        `json:"token_lifetime_seconds"` // 0: not said
-	GotToken      int            `json:"goroutines_with_token"`
-	Gets          int            `json:"get_requests"`
-	Answers       map[string]int `json:"get_answers,omitempty"`
-	Revoked       int            `json:"revoked_on_shutdown"`
-	NotRevoked    int            `json:"not_revoked_on_shutdown"`
-	Seconds       float64        `json:"seconds"`
-	Broken        []string       `json:"broken,omitempty"`
-
-	mu sync.Mutex
-}
-
-func (r *remoteReport) broken() []string { return r.Broken }
-
-// fail names a failure once, however many goroutines met it.
-func (r *remoteReport) fail(what string, err error) {
-	text := what + ": " + withoutURL(err).Error()
-	for _, known := range r.Broken {
-		if known == text {
-			return
-		}
-	}
-	r.Broken = append(r.Broken, text)
-}
-
-func (r *remoteReport) locked(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	f()
-}
-
-// hooks count what a client can see of the server's side.
-func (r *remoteReport) hooks() tokencache.Hooks {
-	return tokencache.Hooks{
-		FetchStarted: func(context.Context, tokencache.Fetch) { r.locked(func() { r.TokenRequests++ }) },
-		Revoked: func(_ context.Context, v tokencache.Revocation) {
-			r.locked(func() {
-				if v.Err == nil {
-					r.Revoked++
-				} else {
-					r.NotRevoked++
-				}
-			})
-		},
-	}
+	return method(secret), nil
 }
 
 // remote fetches a token of a server, uses it and shuts down. An error is about the flags.
 func remote(ctx context.Context, rf remoteFlags, text io.Writer) (result, error) {
+	if rf.goroutines < 1 {
+		return nil, fmt.Errorf("-n %d is less than 1", rf.goroutines)
+	}
 	r := &remoteReport{Goroutines: rf.goroutines}
 	auth, err := rf.clientAuth()
 	if err != nil {
@@ -136,7 +87,7 @@ func remote(ctx context.Context, rf remoteFlags, text io.Writer) (result, error)
 	start := time.Now()
 	src := cache.ClientCredentials(strings.Fields(rf.scope)...)
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = rf.goroutines
+	base.MaxIdleConns, base.MaxIdleConnsPerHost = 0, rf.goroutines
 	defer base.CloseIdleConnections()
 	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: base}}
 	together(rf.goroutines, func(int) {
@@ -207,21 +158,4 @@ func (r *remoteReport) end(ctx context.Context, cache *tokencache.Cache) {
 	if err := cache.Shutdown(ctx); err != nil {
 		r.fail("shutdown", err)
 	}
-}
-
-func (r *remoteReport) print(w io.Writer) {
-	rows := []row{
-		shown("goroutines", thousands(r.Goroutines)),
-		shown("goroutines with a token", thousands(r.GotToken)),
-		shown("token requests", thousands(r.TokenRequests)),
-		shown("lifetime of the token", fmt.Sprintf("%v s", r.TokenSeconds)),
-	}
-	for status, n := range r.Answers {
-		rows = append(rows, shown("API answers "+status, thousands(n)))
-	}
-	rows = append(rows,
-		shown("tokens revoked at shutdown", thousands(r.Revoked)),
-		shown("revocations that failed", thousands(r.NotRevoked)))
-	printRows(w, rows)
-	fmt.Fprintf(w, "\nDone in %.1f s.\n", r.Seconds)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -10,9 +11,17 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
+const balancesScope = "balances.read"
+
 // steadyTraffic goes on while tokens expire and are renewed.
 func (st *stage) steadyTraffic(ctx context.Context, r *report) {
-	client := st.client(st.cache.ClientCredentials(accountsScope))
+	st.setLifetime(st.lifetime)
+	defer st.setLifetime(longLived)
+	balances := st.cache.ClientCredentials(balancesScope)
+	if _, err := balances.TokenContext(ctx); err != nil { // waiting for the first token is no renewal
+		st.failed(err)
+	}
+	client := st.client(balances)
 	st.srv.ResetLog()
 	start := time.Now()
 	var sent atomic.Int64
@@ -22,7 +31,7 @@ func (st *stage) steadyTraffic(ctx context.Context, r *report) {
 		defer tick.Stop()
 		for time.Since(start) < st.steady && ctx.Err() == nil {
 			sent.Add(1)
-			st.send(ctx, client, http.MethodGet, "/accounts", "")
+			st.send(ctx, client, http.MethodGet, "/balances", "")
 			<-tick.C
 		}
 	})
@@ -30,7 +39,7 @@ func (st *stage) steadyTraffic(ctx context.Context, r *report) {
 	r.SteadyRequests = int(sent.Load())
 	r.SteadyFailures = r.SteadyRequests - st.count(answered(http.StatusOK))
 	r.SteadyRejected = st.count(answered(http.StatusUnauthorized))
-	r.Renewals = st.count(asksFor(accountsScope))
+	r.Renewals = st.count(asksFor(balancesScope))
 	r.renewalsDue = int(st.steady / st.lifetime)
 	st.findWaiting(r)
 }
@@ -46,17 +55,18 @@ func (st *stage) findWaiting(r *report) {
 		issued[t.Value] = t.Issued.Sub(st.epoch)
 	}
 	log := st.srv.Requests()
+	renewing := st.renewalTimes(log)
 	var longest time.Duration
 	for _, q := range log {
 		if q.Endpoint != "api" {
 			continue
 		}
-		ns, _ := strconv.ParseInt(q.Header.Get(began), 10, 64)
+		ns, _ := strconv.ParseInt(q.Header.Get(began), 10, 64) // we wrote it
 		beganAt := time.Duration(ns)
 		if issued[q.Token] > beganAt {
 			r.SteadyBlocked++
 		}
-		if st.duringRenewal(log, q.Time) {
+		if renewing(q.Time) {
 			r.SteadyDuring++
 		}
 		longest = max(longest, q.Time.Sub(st.epoch)-beganAt)
@@ -64,14 +74,19 @@ func (st *stage) findWaiting(r *report) {
 	r.SteadyLongest = float64(longest.Microseconds()) / 1000
 }
 
-// duringRenewal reports whether the server was at work on a token request at a time.
-func (st *stage) duringRenewal(log []tokentest.Request, at time.Time) bool {
-	for i := range log {
-		if since := at.Sub(log[i].Time); log[i].Endpoint == "token" && since >= 0 && since < st.latency {
-			return true
+// renewalTimes returns a function that reports whether the server was at work on a token request at a time.
+func (st *stage) renewalTimes(log []tokentest.Request) func(time.Time) bool {
+	var arrivals []time.Time
+	for _, q := range log {
+		if q.Endpoint == "token" {
+			arrivals = append(arrivals, q.Time)
 		}
 	}
-	return false
+	return func(at time.Time) bool {
+		return slices.ContainsFunc(arrivals, func(arrival time.Time) bool {
+			return !at.Before(arrival) && at.Sub(arrival) < st.latency
+		})
+	}
 }
 
 func steadyRows(r *report) []row {
@@ -82,7 +97,7 @@ func steadyRows(r *report) []row {
 			"a renewal does not stop the traffic"),
 		exactly("requests that waited for a renewal", r.SteadyBlocked, 0, "no request waits for a renewal"),
 		shown("longest way to the API", strconv.FormatFloat(r.SteadyLongest, 'f', 1, 64)+" ms"),
-		exactly("requests with a token that is no good", r.SteadyRejected, 0, "an expired token is never sent"),
+		exactly("requests rejected with 401", r.SteadyRejected, 0, "an expired token is never sent"),
 		exactly("failures", r.SteadyFailures, 0, "renewals are invisible to callers"),
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/tokencache/tokencache/tokentest"
 )
@@ -15,7 +14,6 @@ const paymentsScope = "payments.write"
 
 // storm: the token is revoked while every goroutine has a POST under way with it.
 func (st *stage) storm(ctx context.Context, r *report) {
-	st.srv.Update(func(b *tokentest.Behaviour) { b.Lifetime = time.Hour })
 	payments := st.cache.ClientCredentials(paymentsScope)
 	if _, err := payments.TokenContext(ctx); err != nil {
 		st.failed(err)

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// A show is a run of all scenarios in fake time. Its fields are what deviates from the default.
+type show struct {
+	plan     plan
+	sabotage func(*tokentest.Server)
+	base     func(http.RoundTripper) http.RoundTripper
+}
+
+// run returns the report, the text, and what the process would exit with and say on its way out.
+func (s show) run(t *testing.T) (r *report, text, complaint string, status int) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := tokentest.NewPipe(s.plan.behaviour())
+		defer srv.Close()
+		base := srv.Client().Transport
+		if s.base != nil {
+			base = s.base(base)
+		}
+		if s.sabotage != nil {
+			s.sabotage(srv)
+		}
+		var out, complaints bytes.Buffer
+		r = play(t.Context(), srv, base, s.plan, &out).(*report)
+		status = verdict(r, &complaints)
+		text, complaint = out.String(), complaints.String()
+	})
+	return r, text, complaint, status
+}
+
+// goodReport is what the default plan comes to in fake time.
+func goodReport() report {
+	return report{
+		ColdGoroutines: 1000, ColdTokenRequests: 1, ColdOK: 1000,
+		SteadySeconds: 11.098, SteadyRequests: 5500, SteadyDuring: 300, Renewals: 3, renewalsDue: 2,
+		StormRequests: 1000, StormRejected: 1000, StormTokenRequests: 1, StormOK: 1000, StormBodies: 1000,
+		UserRequests: 200, UserOK: 200, UserTokenRequests: 1, ClientRequests: 200, ClientOK: 200,
+		LiveBefore: 4, Revoked: 7, LiveAfter: 0, ClosedAfter: true,
+		Promises: 18,
+	}
+}
+
+func TestEveryPromiseIsKept(t *testing.T) {
+	r, text, complaint, status := show{plan: defaultPlan}.run(t)
+	want := goodReport()
+	if d := r.SteadyDuring - want.SteadyDuring; d < -10 || d > 10 {
+		t.Errorf("arrived during a renewal: got %d, want about %d", r.SteadyDuring, want.SteadyDuring)
+	}
+	want.SteadyDuring, want.Seconds = r.SteadyDuring, r.Seconds
+	if !reflect.DeepEqual(*r, want) {
+		t.Errorf("report:\n got %+v\nwant %+v", *r, want)
+	}
+	if r.Seconds >= 20 {
+		t.Errorf("it took %v s, want less than 20", r.Seconds)
+	}
+	if status != exitOK || complaint != "" {
+		t.Errorf("exit status %d, complaint %q", status, complaint)
+	}
+	if !strings.Contains(text, "18 of 18 promises kept") {
+		t.Errorf("no summary in:\n%s", text)
+	}
+	wantReadable(t, text)
+}
+
+func wantReadable(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSuffix(line, "\n"); len(line) > 80 || strings.ContainsAny(line, "\t\x1b") {
+			t.Errorf("not for a terminal of 80 columns: %q", line)
+		}
+	}
+}
+
+func TestBrokenPromiseIsNamed(t *testing.T) {
+	small := defaultPlan
+	small.goroutines, small.users, small.steady = 50, 10, 9*time.Second
+	slow := small
+	slow.lifetime, slow.latency = time.Second, 600*time.Millisecond
+	for _, row := range []struct {
+		name    string
+		show    show
+		promise string
+	}{
+		{"server repeats itself", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Fail("token", 1, tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}})
+		}}, "any number of callers cause one token request"},
+		{"token endpoint down", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Fail("token", -1, tokentest.Fault{Status: 503})
+		}}, "all callers get the token"},
+		{"renewal slower than its window", show{plan: slow}, "no request waits for a renewal"},
+		{"expires_in is a lie", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Update(func(b *tokentest.Behaviour) { b.ExpiresIn = func(time.Duration) any { return 3600 } })
+		}}, "an expired token is never sent"},
+		{"API fails", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Fail("api", 50, tokentest.Fault{})
+			srv.Fail("api", 1, tokentest.Fault{Status: 500})
+		}}, "renewals are invisible to callers"},
+		{"nothing is repeated", show{plan: small, base: only("/payments", func(req *http.Request) {
+			req.Header.Set("Authorization", "Bearer forged")
+		})}, "a rejected request is healed"},
+		{"bodies are damaged", show{plan: small, base: only("/payments", func(req *http.Request) {
+			req.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), req.Body))
+			req.ContentLength++
+		})}, "a repeated request has its body"},
+		{"the user is unknown", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Update(func(b *tokentest.Behaviour) { b.Users = map[string]string{} })
+		}}, "a request carries its user's token"},
+		{"revocation fails", show{plan: small, sabotage: func(srv *tokentest.Server) {
+			srv.Fail("revoke", -1, tokentest.Fault{Status: 500})
+		}}, "shutdown leaves no live token behind"},
+		{"revocation is not asked for", show{plan: small, base: func(base http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(req *http.Request) (*http.Response, error) {
+				if req.URL.Path == "/revoke" {
+					return nil, errors.New("the way is cut off")
+				}
+				return base.RoundTrip(req)
+			})
+		}}, "shutdown forgets no token"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r, text, complaint, status := row.show.run(t)
+			if status != exitBroken {
+				t.Errorf("exit status %d, want %d", status, exitBroken)
+			}
+			if !strings.Contains(complaint, "broken: "+row.promise+" (") {
+				t.Errorf("complaint: %q, want %q", complaint, row.promise)
+			}
+			if got := strings.Count(text, "BROKEN"); got != len(r.Broken) {
+				t.Errorf("BROKEN stands %d times in the text, want %d:\n%s", got, len(r.Broken), text)
+			}
+		})
+	}
+}
+
+// roundTripper is a function as a transport.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// only returns a transport that changes a copy of the requests for one path.
+func only(path string, change func(*http.Request)) func(http.RoundTripper) http.RoundTripper {
+	return func(base http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path == path {
+				req = req.Clone(req.Context())
+				change(req)
+			}
+			return base.RoundTrip(req)
+		})
+	}
+}
+
+func TestEveryNumberIsJudged(t *testing.T) {
+	rowsOf := func(r *report) (all []row) {
+		for _, s := range (&stage{}).scenarios() {
+			all = append(all, s.rows(r)...)
+		}
+		return all
+	}
+	for _, row := range []struct {
+		name   string
+		change func(*report)
+		want   int
+	}{
+		{"nothing", func(r *report) {}, 0},
+		{"more renewals than due", func(r *report) { r.Renewals = 4 }, 0},
+		{"slow way", func(r *report) { r.SteadyLongest = 900 }, 0},
+		{"cold token requests", func(r *report) { r.ColdTokenRequests = 2 }, 1},
+		{"cold answers", func(r *report) { r.ColdOK-- }, 1},
+		{"renewals", func(r *report) { r.Renewals = 1 }, 1},
+		{"during", func(r *report) { r.SteadyDuring = 0 }, 1},
+		{"blocked", func(r *report) { r.SteadyBlocked = 1 }, 1},
+		{"rejected", func(r *report) { r.SteadyRejected = 1 }, 1},
+		{"failures", func(r *report) { r.SteadyFailures = 1 }, 1},
+		{"storm rejected", func(r *report) { r.StormRejected-- }, 1},
+		{"storm token requests", func(r *report) { r.StormTokenRequests = 2 }, 1},
+		{"storm answers", func(r *report) { r.StormOK-- }, 1},
+		{"storm bodies", func(r *report) { r.StormBodies-- }, 1},
+		{"user token requests", func(r *report) { r.UserTokenRequests = 2 }, 1},
+		{"user answers", func(r *report) { r.UserOK-- }, 1},
+		{"client answers", func(r *report) { r.ClientOK-- }, 1},
+		{"revoked", func(r *report) { r.Revoked = 3 }, 1},
+		{"forgotten", func(r *report) { r.Forgotten = 1 }, 1},
+		{"live after", func(r *report) { r.LiveAfter = 1 }, 1},
+		{"open after", func(r *report) { r.ClosedAfter = false }, 1},
+		{"two", func(r *report) { r.LiveAfter, r.ColdOK = 1, 0 }, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := goodReport()
+			row.change(&r)
+			r.judge(rowsOf(&r))
+			status := verdict(&r, io.Discard)
+			if len(r.Broken) != row.want || (status == exitOK) != (row.want == 0) {
+				t.Errorf("got %q, exit status %d, want %d broken promises", r.Broken, status, row.want)
+			}
+		})
+	}
+}
+
+// On real sockets, with a shorter steady phase.
+func TestJSON(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), []string{"-json", "-steady", "5s"}, &stdout, &stderr); status != exitOK {
+		t.Errorf("exit status %d: %s", status, stderr.String())
+	}
+	for name, want := range map[string]float64{
+		"cold_goroutines": 1000, "cold_token_requests": 1, "cold_ok": 1000,
+		"steady_failures": 0, "steady_blocked_on_renewal": 0, "steady_rejected": 0,
+		"storm_requests": 1000, "storm_token_requests": 1, "storm_rejected": 1000, "storm_ok": 1000, "storm_bodies_intact": 1000,
+		"user_requests": 200, "user_ok": 200, "client_ok": 200, "user_token_requests": 1,
+		"live_tokens_before_shutdown": 4, "live_tokens_after_shutdown": 0, "promises": 18,
+	} {
+		if got, ok := oneObject(t, stdout.String())[name].(float64); !ok || got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	for name, least := range map[string]float64{"steady_requests": 500, "renewals": 1, "revoked_on_shutdown": 4} {
+		if got, _ := oneObject(t, stdout.String())[name].(float64); got < least {
+			t.Errorf("%s: got %v, want %v or more", name, got, least)
+		}
+	}
+}
+
+// oneObject decodes an output that is exactly one JSON object.
+func oneObject(t *testing.T, output string) map[string]any {
+	t.Helper()
+	var object map[string]any
+	dec := json.NewDecoder(strings.NewReader(output))
+	if err := dec.Decode(&object); err != nil {
+		t.Fatalf("%v in %q", err, output)
+	}
+	if dec.More() || strings.Count(output, "\n") != 1 {
+		t.Fatalf("more than one line with one object: %q", output)
+	}
+	return object
+}

@@ -1,0 +1,193 @@
+package interop_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+)
+
+// The other tests of this file prove something because this server punishes a second use.
+func TestReuseEndsTheFamilyAtThisServer(t *testing.T) {
+	s := newServer(t)
+	first, cache := s.login(), s.cache(nil)
+	second, err := cache.RequestToken(context.Background(), refreshParams(first.RefreshToken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantActive("after rotation", second, true)
+	_, err = cache.RequestToken(context.Background(), refreshParams(first.RefreshToken))
+	if !errors.Is(err, tokencache.ErrInvalidGrant) {
+		t.Errorf("reuse: got %v, want ErrInvalidGrant", err)
+	}
+	s.wantActive("after reuse", second, false)
+}
+
+// Between rounds the token ends, in turn because the application says so and because the server does; inside of one
+// every caller makes a source of its own, from whatever saved token it finds.
+func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
+	const rotations = 200
+	s, kept := newServer(t), &saved{}
+	first := s.login()
+	cache := s.cache(kept.hook)
+	session := cache.RefreshToken("session-1", first)
+	for round := range rotations {
+		current := s.get(session)
+		if round%2 == 0 {
+			session.Invalidate(current)
+		} else {
+			s.revokeAccessTokens()
+		}
+		together(callers, func(i int) {
+			from := first
+			if all := kept.all(); i%2 == 0 && len(all) > 0 {
+				from = all[len(all)*i/callers]
+			} else if i%4 == 1 {
+				from = kept.last(first)
+			}
+			src := cache.RefreshToken("session-1", from)
+			src.Invalidate(current)
+			s.post(src.Client())
+		})
+		if t.Failed() {
+			t.Fatalf("in round %d", round)
+		}
+	}
+	s.want("refresh_token", rotations)
+	s.wantRefused("invalid_grant", 0)
+	all := kept.all()
+	if len(all) != rotations {
+		t.Errorf("tokens saved: got %d, want %d", len(all), rotations)
+	}
+	seen := map[string]bool{first.RefreshToken: true}
+	for _, tok := range all {
+		if seen[tok.RefreshToken] {
+			t.Error("a refresh token was saved twice")
+		}
+		seen[tok.RefreshToken] = true
+	}
+	s.wantActive("what was saved last", kept.last(first), true)
+}
+
+// The token is saved inside the fetch, so whoever reads it then may be ahead of the cache.
+func TestSourceFromATokenSavedAMomentAgoJoinsItsFetch(t *testing.T) {
+	s := newServer(t)
+	first := s.login()
+	kept := &saved{}
+	var cache *tokencache.Cache
+	late := make(chan error, 1)
+	cache = s.cache(func(cfg *tokencache.Config) {
+		kept.hook(cfg)
+		save := cfg.Hooks.NewToken
+		cfg.Hooks.NewToken = func(ctx context.Context, f tokencache.Fetch, tok *oauth2.Token) {
+			save(ctx, f, tok)
+			started := make(chan struct{})
+			go func() {
+				close(started)
+				_, err := cache.RefreshToken("session-1", tok).Token()
+				late <- err
+			}()
+			<-started
+		}
+	})
+	session := cache.RefreshToken("session-1", first)
+	for range 20 {
+		session.Invalidate(s.get(session))
+		s.get(session)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.want("refresh_token", 20)
+	s.wantActive("what was saved last", kept.last(first), true)
+}
+
+func TestLateSourceFromASpentTokenLeavesTheFamilyAlone(t *testing.T) {
+	s, kept := newServer(t), &saved{}
+	first := s.login()
+	cache := s.cache(kept.hook)
+	session := cache.RefreshToken("session-1", first)
+	for range 3 {
+		session.Invalidate(s.get(session))
+		s.get(session)
+	}
+	late := cache.RefreshToken("session-1", first)
+	if got, want := s.get(late).AccessToken, kept.last(first).AccessToken; got != want {
+		t.Error("a source from a spent token does not get the session's current token")
+	}
+	late.Invalidate(s.get(late))
+	s.post(late.Client())
+	s.want("refresh_token", 4)
+	s.wantRefused("invalid_grant", 0)
+	s.wantActive("what was saved last", kept.last(first), true)
+}
+
+func TestSessionContinuesInTheNextProcess(t *testing.T) {
+	const processes = 5
+	s, kept := newServer(t), &saved{}
+	tok := s.login()
+	for range processes {
+		cache := s.cache(kept.hook)
+		client := cache.RefreshToken("session-1", tok).Client()
+		s.post(client)
+		s.revokeAccessTokens()
+		together(callers, func(int) { s.post(client) })
+		if err := cache.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		tok = kept.last(tok)
+	}
+	s.want("refresh_token", processes)
+	s.want("/revoke", 0)
+	s.wantActive("what was saved last", tok, true)
+}
+
+func TestRevokedSessionIsOverForAllItsSources(t *testing.T) {
+	s, kept := newServer(t), &saved{}
+	first := s.login()
+	cache := s.cache(kept.hook)
+	session := cache.RefreshToken("session-1", first)
+	session.Invalidate(s.get(session))
+	s.get(session)
+	if err := session.Revoke(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s.wantActive("the session's token", kept.last(first), false)
+	for _, from := range []*oauth2.Token{first, kept.last(first)} {
+		_, err := cache.RefreshToken("session-1", from).Token()
+		if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+			t.Errorf("after Revoke: got %v, want ErrRefreshTokenSpent", err)
+		}
+	}
+	s.want("refresh_token", 1)
+}
+
+func TestFamilyThatTheServerEndedAsksForALogin(t *testing.T) {
+	s := newServer(t)
+	cache := s.cache(nil)
+	session := cache.RefreshToken("session-1", s.login())
+	s.post(session.Client())
+	s.revokeAll()
+	resp, err := session.Client().Get(s.http.URL + "/api/transfers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status: got %d, want the API's own 401", resp.StatusCode)
+	}
+	session.Invalidate(s.get(session))
+	for range 10 {
+		if _, err := session.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+			t.Errorf("got %v, want ErrInvalidGrant", err)
+		}
+	}
+	s.want("refresh_token", 1)
+	again := cache.RefreshToken("session-1", s.login())
+	s.post(again.Client())
+	s.post(session.Client())
+}

@@ -1,0 +1,267 @@
+package tokencache_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+var rotating = tokentest.Behaviour{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
+
+// wantNoReuse checks that no refresh token was sent after it was spent.
+func (w *world) wantNoReuse() {
+	w.Helper()
+	for _, tok := range w.srv.Tokens() {
+		if tok.SpentTwice > 0 {
+			w.Errorf("%s was sent %d times after it was spent", tok.Value, tok.SpentTwice)
+		}
+	}
+}
+
+// Row S.
+func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
+	var mu sync.Mutex
+	var saved []*oauth2.Token
+	save := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, tok *oauth2.Token) {
+			mu.Lock()
+			defer mu.Unlock()
+			saved = append(saved, tok)
+			if f.Name != "session-4711" || f.Grant != "refresh_token" {
+				t.Errorf("hook was told %+v", f)
+			}
+		}
+	}
+	inBubble(t, rotating, save, func(w *world) {
+		first := w.login()
+		for range 1000 {
+			var group sync.WaitGroup
+			for i := range 16 {
+				group.Go(func() {
+					mu.Lock()
+					from := first
+					if n := len(saved); n > 0 { // some replicas have saved tokens that are older than others
+						from = saved[(n-1)/(i+1)]
+					}
+					mu.Unlock()
+					known := *from
+					known.AccessToken = ""
+					if _, err := w.cache.RefreshToken("session-4711", &known).Token(); err != nil {
+						w.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			if w.Failed() {
+				return
+			}
+			time.Sleep(11 * time.Second)
+		}
+		w.wantNoReuse()
+		w.wantFetches(1001)
+		if len(saved) != 1000 || saved[999].RefreshToken == saved[998].RefreshToken {
+			w.Errorf("the hook saw %d tokens", len(saved))
+		}
+	})
+}
+
+func TestSavedAccessTokenIsUsedAsLongAsItLives(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
+		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
+			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}})
+		if err != nil {
+			w.Fatal(err)
+		}
+		src := w.cache.RefreshToken("session", saved)
+		if w.token(src) != saved.AccessToken {
+			w.Error("the saved access token was not used")
+		}
+		w.wantFetches(1)
+		time.Sleep(time.Hour)
+		if w.token(src) == saved.AccessToken {
+			w.Error("the saved access token was used after its end")
+		}
+		w.wantFetches(2)
+	})
+}
+
+func TestNewLoginBeginsTheSessionAnew(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		first, second := w.login(), w.login()
+		old := w.cache.RefreshToken("session", first)
+		before := w.token(old)
+		after := w.token(w.cache.RefreshToken("session", second))
+		if before == after {
+			w.Error("an unknown saved token was ignored")
+		}
+		if w.token(old) != after {
+			w.Error("the sources of a session do not share its token")
+		}
+		w.wantNoReuse()
+	})
+}
+
+func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		saved := w.login()
+		src := w.cache.RefreshToken("session", saved)
+		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
+		for range 3 {
+			w.token(src)
+			time.Sleep(11 * time.Second)
+		}
+		for _, r := range w.srv.Requests()[1:] {
+			if r.Form.Get("refresh_token") != saved.RefreshToken {
+				w.Errorf("refreshed with %q", r.Form.Get("refresh_token"))
+			}
+		}
+		w.wantFetches(4)
+	})
+}
+
+// Row T.
+func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
+	lost := map[string]tokentest.Fault{
+		"dropped after acting":  {Drop: true, After: true},
+		"dropped before acting": {Drop: true},
+		"500":                   {Status: http.StatusInternalServerError},
+		"502 after acting":      {Status: http.StatusBadGateway, After: true},
+		"garbage":               {Status: http.StatusOK, Body: "<html>", After: true},
+		"broken off":            {Status: http.StatusOK, Body: `{"access_token":`, Header: http.Header{"Content-Length": {"100"}}, After: true},
+		"never":                 {Latency: time.Hour},
+	}
+	for name, fault := range lost {
+		t.Run("session/"+name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				saved := w.login()
+				w.srv.Fail("token", 1, fault)
+				for range 20 {
+					_, err := w.cache.RefreshToken("session", saved).Token()
+					if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+						w.Fatalf("got %v, want ErrRefreshTokenSpent", err)
+					}
+					time.Sleep(time.Minute)
+				}
+				w.wantFetches(2) // the login and the one that was lost
+			})
+		})
+		t.Run("password/"+name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				src := w.cache.Password("alice", "wonderland")
+				w.token(src)
+				time.Sleep(10 * time.Second)
+				w.srv.Fail("token", 1, fault)
+				w.token(src) // falls back to the password in the same flight
+				w.wantNoReuse()
+				w.wantFetches(3)
+				requests := w.srv.Requests()
+				if got := requests[len(requests)-1].GrantType; got != "password" {
+					w.Errorf("the last request was a %s grant", got)
+				}
+			})
+		})
+	}
+}
+
+func TestRefreshTokenSurvivesAServerThatHadNoTimeForIt(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{
+		"503":            {Status: http.StatusServiceUnavailable},
+		"429":            {Status: http.StatusTooManyRequests},
+		"invalid_client": {Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				src := w.cache.RefreshToken("session", w.login())
+				w.srv.Fail("token", 1, fault)
+				if _, err := src.Token(); err == nil {
+					w.Fatal("no error")
+				}
+				time.Sleep(2 * time.Minute)
+				w.token(src)
+				w.wantFetches(3)
+			})
+		})
+	}
+}
+
+func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		src := w.cache.Password("alice", "wonderland")
+		w.token(src)
+		for _, tok := range w.srv.Tokens() {
+			if tok.Kind == "refresh_token" {
+				w.srv.Revoke(tok.Value)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		w.token(src)
+		var kinds []string
+		for _, r := range w.srv.Requests() {
+			kinds = append(kinds, r.GrantType)
+		}
+		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
+			w.Errorf("token requests: %v", kinds)
+		}
+	})
+}
+
+func TestRefreshTokenOfTheClientIsUsedOnlyIfAsked(t *testing.T) {
+	run := func(name string, use bool, want string) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
+				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
+				w.token(src)
+				time.Sleep(11 * time.Second)
+				w.token(src)
+				if got := w.srv.Requests()[1].GrantType; got != want {
+					w.Errorf("renewed with %s, want %s", got, want)
+				}
+				if err := w.cache.Shutdown(w.Context()); err != nil {
+					w.Error(err)
+				}
+				if use {
+					w.wantDead()
+				}
+			})
+		})
+	}
+	run("default", false, "client_credentials")
+	run("asked", true, "refresh_token")
+}
+
+func TestSessionWithoutARefreshTokenSaysSo(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for _, saved := range []*oauth2.Token{nil, {}} {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Errorf("got %v", err)
+			}
+		}
+		w.wantFetches(0)
+	})
+}
+
+func TestIdleUsersAreRevokedAndForgotten(t *testing.T) {
+	idle := func(cfg *tokencache.Config) { cfg.MaxIdle = time.Hour; cfg.RenewalWindow = time.Second }
+	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour}, idle, func(w *world) {
+		old := w.token(w.cache.Password("alice", "wonderland"))
+		time.Sleep(2 * time.Hour)
+		for i := range 1100 { // the sweep comes with growth
+			w.token(w.cache.Source(instantly{string(rune('ａ' + i))}))
+		}
+		time.Sleep(time.Second)
+		if info, _ := w.srv.Introspect(old); !info.Revoked {
+			w.Error("an idle user's token lives on")
+		}
+		if w.token(w.cache.Password("alice", "wonderland")) == old {
+			w.Error("an idle user's token was not forgotten")
+		}
+	})
+}
