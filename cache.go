@@ -33,7 +33,7 @@ type core struct {
 	wall   func() time.Time
 
 	entries    *gocache.Cache // level 2: *entry by key
-	superseded *gocache.Cache // *entry that still live at the server, by a number
+	superseded *gocache.Cache // *entry that still live at the server, by key and a number
 	failures   *gocache.Cache // *failure by key
 	sessions   *gocache.Cache // *session by key
 	numbers    atomic.Uint64  // for the keys of superseded
@@ -160,7 +160,7 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 		ttl = max(e.remaining(now), 0) + regretted
 	}
 	if prev != nil && prev != e {
-		c.supersede(e, prev, now)
+		c.supersede(key, e, prev, now)
 	}
 	c.entries.Set(key, e, ttl)
 	if prev != nil && prev != e {
@@ -169,18 +169,18 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 	c.sweep(now)
 }
 
-// supersede remembers a token that was replaced but still lives, because Shutdown has to revoke it too.
-func (c *core) supersede(e, prev *entry, now instant) {
+// supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
+func (c *core) supersede(key string, e, prev *entry, now instant) {
 	left := prev.remaining(now)
-	if e.header == prev.header || left <= 0 || prev.kept || c.cfg.RevokeURL == "" && c.cfg.Dialect.Revocation == nil {
+	if e.header == prev.header || left <= 0 || !c.canRevoke() {
 		return
 	}
 	ttl := left
 	if left == never {
 		ttl = gocache.NoExpiration
 	}
-	number := binary.AppendUvarint(nil, c.numbers.Add(1))
-	c.superseded.Set(string(number), prev, ttl)
+	numbered := binary.AppendUvarint([]byte(key), c.numbers.Add(1))
+	c.superseded.Set(string(numbered), prev, ttl)
 }
 
 // sweepFrom is the size below which sweeping is not worth its while.

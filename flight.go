@@ -252,5 +252,5 @@ func (c *core) rememberLate(s *source, tok *oauth2.Token) {
 		return
 	}
 	e.kill()
-	c.supersede(&entry{}, e, c.now())
+	c.supersede(s.key, &entry{}, e, c.now())
 }

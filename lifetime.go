@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -52,10 +53,11 @@ func readLifetime(v any, start time.Time) time.Duration {
 	return max(time.Duration(seconds*float64(time.Second)), 1)
 }
 
-// parseRetryAfter reads Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; 0 if there is none.
+// parseRetryAfter reads Retry-After (RFC 9110 section 10.2.3), in seconds or as a date; 0 if there is none. A number that
+// is too large is the largest there is.
 func parseRetryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {

@@ -190,7 +190,7 @@ func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) { // row L4
 								failures.Add(1)
 							}
 							w.post(client, "/broken", "body")
-							time.Sleep(20 * time.Millisecond)
+							time.Sleep(50 * time.Millisecond)
 						}
 					})
 				}

@@ -145,6 +145,23 @@ func TestRenewalFailsWhileOthersWait(t *testing.T) { // row V
 	})
 }
 
+// Nobody sends a rejected token while its successor is on the way.
+func TestCallersWaitForTheRenewal(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
+		client := w.client(src)
+		go w.post(client, "/a", "body")
+		time.Sleep(time.Millisecond)
+		w.srv.ResetLog()
+		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
+		for _, r := range apiLog(w) {
+			if r.Revoked {
+				w.Errorf("%s was sent with the revoked token", r.Path)
+			}
+		}
+		w.wantFetches(0)
+	})
+}
+
 func TestContextEndsWhileRejectedTokenIsRenewed(t *testing.T) {
 	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)

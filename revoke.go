@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 const (
@@ -79,7 +80,7 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 		}
 	}
 	if e == nil {
-		return nil
+		return c.revokeSuperseded(ctx, s.key)
 	}
 	if !c.canRevoke() {
 		e.kill()
@@ -88,7 +89,23 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 	}
 	err := c.revokeEntry(ctx, e)
 	c.entries.Delete(s.key)
-	return err
+	return errors.Join(err, c.revokeSuperseded(ctx, s.key))
+}
+
+// revokeSuperseded revokes what the key held before and what still lives of it.
+func (c *core) revokeSuperseded(ctx context.Context, key string) error {
+	var errs []error
+	for number, item := range c.superseded.Items() {
+		if !strings.HasPrefix(number, key) {
+			continue
+		}
+		if err := c.revokeEntry(ctx, item.Object.(*entry)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.superseded.Delete(number)
+	}
+	return errors.Join(errs...)
 }
 
 func (c *core) canRevoke() bool { return c.cfg.RevokeURL != "" || c.cfg.Dialect.Revocation != nil }

@@ -1,0 +1,210 @@
+package tokencache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+const htmlPage = "<html><body><h1>500 Internal Server Error</h1></body></html>"
+
+// The error answers of real servers, and what callers can tell from each.
+func TestErrorAnswers(t *testing.T) {
+	html := media("text/html")
+	for _, row := range []struct {
+		name, grant       string
+		answer            fixedAnswer
+		code, description string
+		kind              error // nil: none of the sentinels
+		permanent         bool
+	}{
+		{"RFC 6749", "password", fixedAnswer{status: 400, body: `{"error":"invalid_grant","error_description":"wrong password","error_uri":"https://as.example.com/e"}`},
+			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true},
+		{"RFC 6749 as a form", "password", fixedAnswer{400, media("application/x-www-form-urlencoded"), "error=invalid_grant&error_description=wrong+password", nil},
+			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true},
+		{"invalid client", "client_credentials", fixedAnswer{status: 401, body: `{"error":"invalid_client"}`}, "invalid_client", "", tokencache.ErrInvalidClient, true},
+		{"invalid client with 400", "password", fixedAnswer{status: 400, body: `{"error":"invalid_client"}`}, "invalid_client", "", tokencache.ErrInvalidClient, true},
+		{"invalid scope", "password", fixedAnswer{status: 400, body: `{"error":"invalid_scope"}`}, "invalid_scope", "", nil, true},
+		{"camel case", "client_credentials", fixedAnswer{status: 401, body: `{"error":"unauthorized","errorDescription":"An Authentication object was not found"}`},
+			"unauthorized", "", tokencache.ErrInvalidClient, true},
+		{"finAPI, bad user", "password", fixedAnswer{status: 400, body: `{"errors":[{"message":"Falsches Passwort","code":"BAD_REQUEST","type":"BUSINESS"}],"date":"2018-01-01 00:00:00.000","requestId":"selfgen-1","endpoint":"https://finapi.io","authContext":"1/2","bank":null}`},
+			"", "", tokencache.ErrInvalidGrant, true},
+		{"finAPI, locked", "password", fixedAnswer{status: 423, body: `{"errors":[{"message":"The requested resource is locked","code":"LOCKED","type":"TECHNICAL"}]}`},
+			"", "", tokencache.ErrLocked, true},
+		{"Moov, free text", "client_credentials", fixedAnswer{status: 400, body: `{"error":"expected a scope"}`}, "expected a scope", "", nil, true},
+		{"Moov, fields", "refresh_token", fixedAnswer{status: 422, body: `{"scope":"is required","refresh_token":"is malformed"}`}, "", "", tokencache.ErrRefreshTokenSpent, true},
+		{"Moov, nested", "client_credentials", fixedAnswer{status: 422, body: `{"token":{"hint":"unknown"}}`}, "", "", nil, true},
+		{"Sensibill", "authorization_code", fixedAnswer{status: 401, body: `{"name":"AuthorizationError","correlationID":"4692-1557955193","message":"not authorized","extras":{"code":"cannot_authenticate"}}`},
+			"", "", tokencache.ErrInvalidGrant, true},
+		{"figo", "client_credentials", fixedAnswer{status: 400, body: `{"error":{"code":30000,"description":"bad","name":"x"},"status":400}`}, "", "", nil, true},
+		{"number", "client_credentials", fixedAnswer{status: 400, body: `{"error":42}`}, "", "", nil, true},
+		{"empty 400", "client_credentials", fixedAnswer{status: 400}, "", "", nil, false},
+		{"empty 401", "client_credentials", fixedAnswer{status: 401}, "", "", tokencache.ErrInvalidClient, true},
+		{"empty 403", "client_credentials", fixedAnswer{status: 403}, "", "", nil, true},
+		{"empty object", "client_credentials", fixedAnswer{status: 400, body: `{}`}, "", "", nil, false},
+		{"HTML 404", "client_credentials", fixedAnswer{404, html, htmlPage, nil}, "", "", nil, false},
+		{"text 404", "client_credentials", fixedAnswer{404, media("text/plain; charset=utf-8"), "404 page not found\n", nil}, "", "", nil, false},
+		{"HTML as text", "client_credentials", fixedAnswer{400, media("text/plain"), `<a href="x">bad</a>`, nil}, "", "", nil, false},
+		{"HTML 500", "password", fixedAnswer{500, html, htmlPage, nil}, "", "", tokencache.ErrUnavailable, false},
+		{"array", "client_credentials", fixedAnswer{status: 400, body: `["bad"]`}, "", "", nil, false},
+		{"spent refresh token", "refresh_token", fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}, "invalid_request", "", tokencache.ErrInvalidGrant, true},
+		{"invalid request", "password", fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}, "invalid_request", "", nil, true},
+		{"bad password, 401", "password", fixedAnswer{status: 401, body: `{"error":"access_denied"}`}, "access_denied", "", tokencache.ErrInvalidGrant, true},
+		{"invalid grant, 401", "refresh_token", fixedAnswer{status: 401, body: `{"error":"invalid_grant"}`}, "invalid_grant", "", tokencache.ErrInvalidGrant, true},
+		{"bad password, 500", "password", fixedAnswer{status: 500, body: `{"error":"server_error"}`}, "server_error", "", tokencache.ErrUnavailable, false},
+		{"busy, 400", "client_credentials", fixedAnswer{status: 400, body: `{"error":"temporarily_unavailable"}`}, "temporarily_unavailable", "", tokencache.ErrUnavailable, false},
+		{"429", "client_credentials", fixedAnswer{status: 429}, "", "", tokencache.ErrUnavailable, false},
+		{"502", "client_credentials", fixedAnswer{502, html, htmlPage, nil}, "", "", tokencache.ErrUnavailable, false},
+		{"503", "refresh_token", fixedAnswer{status: 503, body: `{"error":"temporarily_unavailable"}`}, "temporarily_unavailable", "", tokencache.ErrUnavailable, false},
+		{"504", "password", fixedAnswer{status: 504}, "", "", tokencache.ErrUnavailable, false},
+		{"lost refresh", "refresh_token", fixedAnswer{status: 502}, "", "", tokencache.ErrRefreshTokenSpent, true},
+		{"no connection", "client_credentials", fixedAnswer{err: errors.New("connection refused")}, "", "", tokencache.ErrUnavailable, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			tok, err := row.answer.asks(t, grantParams(row.grant), nil)
+			var e *tokencache.Error
+			if tok != nil || !errors.As(err, &e) {
+				t.Fatalf("token %v, error %v", tok, err)
+			}
+			if e.StatusCode != row.answer.status || e.Code != row.code || e.Description != row.description || e.Permanent != row.permanent {
+				t.Errorf("%d, %q, %q, permanent %v", e.StatusCode, e.Code, e.Description, e.Permanent)
+			}
+			wantKind(t, err, row.kind)
+			if row.answer.err == nil {
+				wantRetrieveError(t, err, row.answer)
+			}
+			begin := fmt.Sprintf("tokencache: token request (%s) to https://as.example.com/token failed: ", row.grant)
+			if !strings.HasPrefix(err.Error(), begin) || strings.Count(err.Error(), "tokencache: ") != 1 {
+				t.Errorf("message: %v", err)
+			}
+		})
+	}
+}
+
+// wantKind checks that err is the given sentinel and none of the others.
+func wantKind(t *testing.T, err, kind error) {
+	t.Helper()
+	for _, sentinel := range []error{
+		tokencache.ErrClosed, tokencache.ErrHeldOff, tokencache.ErrInvalidClient, tokencache.ErrInvalidGrant,
+		tokencache.ErrLocked, tokencache.ErrUnavailable, tokencache.ErrRefreshTokenSpent,
+	} {
+		if errors.Is(err, sentinel) != (sentinel == kind) {
+			t.Errorf("errors.Is(err, %q) is %v: %v", sentinel, errors.Is(err, sentinel), err)
+		}
+	}
+}
+
+// wantRetrieveError checks what code written for x/oauth2 finds.
+func wantRetrieveError(t *testing.T, err error, a fixedAnswer) {
+	t.Helper()
+	var r *oauth2.RetrieveError
+	if !errors.As(err, &r) || r.Response == nil {
+		t.Fatalf("no oauth2.RetrieveError with a Response in %v", err)
+	}
+	if r.Response.StatusCode != a.status || r.Response.Request != nil || r.Response.Body == nil || r.Response.Header == nil {
+		t.Errorf("response: %+v", r.Response)
+	}
+	if body := string(r.Body); body != a.body && !strings.Contains(body, "[redacted]") {
+		t.Errorf("body %q, want %q", body, a.body)
+	}
+	if r.Error() == "" {
+		t.Error("it has no text")
+	}
+}
+
+func TestRequestIDAndRetryAfter(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for _, row := range []struct {
+			retryAfter string
+			want       time.Duration
+		}{
+			{"", 0},
+			{"0", 0},
+			{"7", 7 * time.Second},
+			{" 7 ", 7 * time.Second},
+			{"4294967296", 4294967295 * time.Second},
+			{"99999999999999999999999", 4294967295 * time.Second},
+			{"-7", 0},
+			{"7.5", 0},
+			{"soon", 0},
+			{time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat), 90 * time.Second},
+			{time.Now().Add(90 * time.Second).UTC().Format(time.RFC850), 90 * time.Second},
+			{time.Now().Add(90 * time.Second).UTC().Format(time.ANSIC), 90 * time.Second},
+			{time.Now().Add(-90 * time.Second).UTC().Format(http.TimeFormat), 0},
+		} {
+			w.srv.Fail("token", 1, tokentest.Fault{Status: 429, Header: http.Header{
+				"Retry-After": {row.retryAfter}, "X-Request-Id": {"id-1\t" + strings.Repeat("x", 1000)},
+			}})
+			_, err := w.cache.RequestToken(context.Background(), grantParams("client_credentials"))
+			var e *tokencache.Error
+			if !errors.As(err, &e) || e.RetryAfter != row.want {
+				w.Errorf("Retry-After %q: %v", row.retryAfter, err)
+				continue
+			}
+			if !strings.HasPrefix(e.RequestID, "id-1 x") || len(e.RequestID) > 300 || !strings.Contains(err.Error(), "(request ID id-1 x") {
+				w.Errorf("request ID %q in %v", e.RequestID, err)
+			}
+		}
+	})
+}
+
+// What a server sends cannot forge a line of a log, or flood it.
+func TestErrorTextIsOneShortLine(t *testing.T) {
+	a := fixedAnswer{status: 400, body: `{"error":"bad\nlevel=INFO","error_description":"` + strings.Repeat(`é\r\n`, 10_000) + `"}`}
+	_, err := a.asks(t, grantParams("password"), nil)
+	if text := err.Error(); strings.ContainsAny(text, "\r\n") || len(text) > 1000 || strings.ToValidUTF8(text, "") != text {
+		t.Errorf("%d bytes: %q", len(text), text)
+	}
+	var r *oauth2.RetrieveError
+	if errors.As(err, &r); len(r.Body) > 8<<10 {
+		t.Errorf("a body of %d bytes is kept", len(r.Body))
+	}
+}
+
+func TestDialectReadsFailures(t *testing.T) {
+	a := fixedAnswer{status: 423, body: `{"errors":[{"code":"LOCKED"}],"requestId":"selfgen-1"}`}
+	_, err := a.asks(t, grantParams("password"), func(cfg *tokencache.Config) {
+		cfg.Dialect.Failure = func(e *tokencache.Error, header http.Header, body []byte) {
+			if e.StatusCode != 423 || !e.Permanent || header == nil || string(body) != a.body {
+				t.Errorf("given %+v and %q", e, body)
+			}
+			e.Code, e.Description, e.RequestID = "invalid_grant", "password\nwonderland refused", "selfgen-1"
+		}
+	})
+	var e *tokencache.Error
+	if !errors.As(err, &e) || e.RequestID != "selfgen-1" || e.Description != "password [redacted] refused" {
+		t.Errorf("error: %v", err)
+	}
+	wantKind(t, err, tokencache.ErrInvalidGrant)
+}
+
+// An error from memory is the same error, and says that it is from memory.
+func TestHeldOffErrorHasTheCause(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.Password("alice", "wrong")
+		_, _ = src.Token()
+		_, err := src.Token()
+		var e *tokencache.Error
+		var r *oauth2.RetrieveError
+		if !errors.Is(err, tokencache.ErrHeldOff) || !errors.Is(err, tokencache.ErrInvalidGrant) || !errors.As(err, &e) || !errors.As(err, &r) {
+			w.Errorf("error: %v", err)
+		}
+		if !strings.HasPrefix(err.Error(), "tokencache: held off until 2000-01-01T00:05:00Z after: token request (password)") {
+			w.Errorf("message: %v", err)
+		}
+		if err := w.cache.Close(); err != nil {
+			w.Error(err)
+		}
+		_, err = src.Token()
+		wantKind(w.T, err, tokencache.ErrClosed)
+	})
+}

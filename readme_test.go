@@ -1,0 +1,65 @@
+package tokencache_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// read returns the text of all files that match.
+func read(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: no files, %v", pattern, err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
+}
+
+func TestEveryTestThatTheDocumentationNamesExists(t *testing.T) {
+	tests := read(t, "*_test.go", "*/*_test.go")
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(read(t, "README.md", "docs/*.md"), -1) {
+		if !strings.Contains(tests, "func "+name+"(") {
+			t.Errorf("%s does not exist", name)
+		}
+	}
+}
+
+func TestEverySnippetOfTheReadmeIsPartOfAnExample(t *testing.T) {
+	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	examples := flat(read(t, "example_test.go", "*/example_test.go"))
+	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(snippets) == 0 {
+		t.Fatal("no snippets")
+	}
+	for _, snippet := range snippets {
+		if !strings.Contains(examples, flat(snippet[1])) {
+			t.Errorf("not in any example:\n%s", snippet[1])
+		}
+	}
+}
+
+func TestEveryFileThatTheDocumentationLinksExists(t *testing.T) {
+	for _, dir := range []string{"README.md", "docs/*.md"} {
+		for _, link := range regexp.MustCompile(`\]\(([^)#]+)[)#]`).FindAllStringSubmatch(read(t, dir), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(dir), link[1])); err != nil {
+				t.Errorf("%s links to %s, which does not exist", dir, link[1])
+			}
+		}
+	}
+}
