@@ -28,6 +28,9 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 		return nil, fail(err)
 	}
 	access, _ := fields["access_token"].(string)
+	refresh, _ := fields["refresh_token"].(string)
+	op.scrub.know(access)
+	op.scrub.know(refresh)
 	if access == "" {
 		if code, _ := fields["error"].(string); code != "" {
 			return nil, c.failure(op, to, ans) // some servers refuse with 200
@@ -37,8 +40,7 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 	if err := c.checkTokenType(fields["token_type"], op.scrub); err != nil {
 		return nil, fail(err)
 	}
-	tok := &oauth2.Token{AccessToken: access, TokenType: "Bearer"}
-	tok.RefreshToken, _ = fields["refresh_token"].(string)
+	tok := &oauth2.Token{AccessToken: access, RefreshToken: refresh, TokenType: "Bearer"}
 	if err := validBearer(tok); err != nil {
 		return nil, fail(err)
 	}

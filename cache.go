@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"net/http"
@@ -29,7 +28,7 @@ type core struct {
 	cfg    Config
 	cache  *Cache // the public face of this core, for grants and dialects
 	client *http.Client
-	salt   [32]byte // keys the hashes of this process
+	salt   [16]byte // keys the hashes of this process
 	wall   func() time.Time
 
 	entries    *gocache.Cache // level 2: *entry by key
@@ -106,11 +105,16 @@ func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...stri
 
 // Source returns a source for any grant. It is light: services with many users may make one for every request.
 func (c *Cache) Source(g Grant) *Source {
-	s := &Source{}
-	if core := c.core.Load(); core != nil && g != nil {
-		s.state.Store(&source{core: core, grant: g, key: core.key(g)})
+	// One allocation for both halves.
+	var both struct {
+		Source
+		source
 	}
-	return s
+	if core := c.core.Load(); core != nil && g != nil {
+		both.core, both.grant, both.key = core, g, core.key(g)
+		both.state.Store(&both.source)
+	}
+	return &both.Source
 }
 
 // Close closes the cache: from then on every method returns [ErrClosed]. It revokes nothing and waits for nothing, for
@@ -125,21 +129,6 @@ func (c *Cache) Close() error {
 func (c *core) close() {
 	c.closed.Store(true)
 	c.gate.close()
-}
-
-// key is a keyed hash of everything that a grant's token depends on, short enough to be cheap and long enough that no
-// two inputs meet.
-func (c *core) key(g Grant) string {
-	buf := make([]byte, 0, 256)
-	buf = append(buf, c.salt[:]...)
-	add := func(s string) {
-		buf = binary.AppendUvarint(buf, uint64(len(s)))
-		buf = append(buf, s...)
-	}
-	add(g.Name())
-	g.Inputs(func(name, value string) { add(name); add(value) })
-	sum := sha256.Sum256(buf)
-	return string(sum[:16])
 }
 
 // lookup is level 2.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -75,6 +76,7 @@ func (c *core) beforeRequest(f *flight, params url.Values, refresh string) error
 	if f == nil {
 		return nil
 	}
+	f.goesOn()
 	if refresh != "" {
 		spent := f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
 			f.session != nil && f.session.has(c.hash(refresh))
@@ -92,13 +94,13 @@ func (c *core) beforeRequest(f *flight, params url.Values, refresh string) error
 // afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks it as spent when it
 // was replaced, refused, or may have been consumed.
 func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err error) (*oauth2.Token, error) {
-	var e *Error
-	known := errors.As(err, &e)
+	// Not errors.As: the error of a request that was not sent can wrap that of another one, which was.
+	e, sent := err.(*Error)
 	switch {
 	case err == nil && (tok.RefreshToken == "" || tok.RefreshToken == refresh):
 		tok.RefreshToken = refresh
 		return tok, nil
-	case known && !mayHaveConsumed(e):
+	case err != nil && !(sent && mayHaveConsumed(e)):
 		return nil, err
 	}
 	if f != nil {
@@ -109,7 +111,7 @@ func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err er
 			f.session.add(c.hash(refresh))
 		}
 	}
-	if known && e.kind != ErrInvalidGrant {
+	if err != nil && e.kind != ErrInvalidGrant {
 		e.kind, e.Permanent = ErrRefreshTokenSpent, true
 	}
 	return tok, err
@@ -134,10 +136,11 @@ func mayHaveConsumed(e *Error) bool {
 
 // newRequest makes a POST with the client's authentication, and a scrubber that knows every secret in it.
 func (c *core) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, *scrubber, error) {
-	header := http.Header{}
+	header, given := http.Header{}, cloneValues(form)
 	if err := c.cfg.Auth(ctx, c.cfg.ClientID, header, form); err != nil {
 		return nil, nil, fmt.Errorf("tokencache: authenticating the client: %w", err)
 	}
+	scrub := scrubberFor(header, form, c.addedSecrets(header, given, form)...)
 	body, contentType := c.cfg.Dialect.encode(form)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
 	if err != nil {
@@ -146,7 +149,22 @@ func (c *core) newRequest(ctx context.Context, endpoint string, form url.Values)
 	req.Header = header
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
-	return req, scrubberFor(header, form), nil
+	return req, scrub, nil
+}
+
+// addedSecrets are the values that the client's authentication has added, save those that everybody may know.
+func (c *core) addedSecrets(header http.Header, before, after url.Values) []string {
+	var added []string
+	for _, values := range header {
+		added = append(added, values...)
+	}
+	for name, values := range after {
+		if before.Has(name) || name == "client_assertion_type" {
+			continue
+		}
+		added = append(added, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == c.cfg.ClientID })...)
+	}
+	return added
 }
 
 // An operation is what an error says was being done, and what it must not say.
@@ -160,7 +178,8 @@ type operation struct {
 // most once, never redirected, at most [Config.MaxConcurrent] at a time, and without a trace of the caller. It is for
 // grants of several steps; op names the step in errors, and ctx should be the one that Grant.Obtain was given. If the
 // request has an Authorization header it is taken for a user's credentials, and a refusal is remembered as that of a
-// password is.
+// password is. So is what the grant makes of an answer that is no refusal, unless it goes on to another request: then the
+// credentials were accepted.
 //
 // The answer's body has been read, and need not be closed. Statuses from 400 on are returned as an [*Error].
 func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.Response, error) {
@@ -171,10 +190,12 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	if core.closed.Load() && !insideOf(ctx, core) {
 		return nil, ErrClosed
 	}
-	o := operation{name: op, scrub: scrubberFor(req.Header, req.URL.Query())}
-	if f := flightOf(ctx, core); f != nil {
+	o := operation{name: op, scrub: scrubberFor(req.Header, paramsOf(req))}
+	f, credentials := flightOf(ctx, core), req.Header.Get("Authorization") != ""
+	if f != nil {
 		o.grant = f.kind
-		f.password = f.password || req.Header.Get("Authorization") != ""
+		f.goesOn()
+		f.password = f.password || credentials
 	}
 	ans, err := core.send(ctx, o, req.Clone(ctx))
 	if err == nil && ans.status >= 400 {
@@ -183,6 +204,9 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	if err != nil {
 		return nil, err
 	}
+	if f != nil {
+		f.accepted = credentials
+	}
 	return &http.Response{
 		StatusCode: ans.status, Status: fmt.Sprintf("%d %s", ans.status, http.StatusText(ans.status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -190,9 +214,34 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	}, nil
 }
 
+// paramsOf are the parameters in a request's query and, as far as it can be had again, its body.
+func paramsOf(req *http.Request) url.Values {
+	params := req.URL.Query()
+	if req.GetBody == nil {
+		return params
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return params
+	}
+	defer body.Close()
+	text, _ := io.ReadAll(io.LimitReader(body, answerMost))
+	fields, _ := parseFields(req.Header, text)
+	for name, v := range fields {
+		if s, ok := v.(string); ok {
+			params.Add(name, s)
+		}
+	}
+	return params
+}
+
 // send lets one request reach the server at most once and reads its answer. The error, if there was no answer, tells
 // whether the request may have arrived.
 func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answer, error) {
+	if req.URL.Scheme != "https" && !c.cfg.AllowHTTP && !isLoopback(req.URL.Hostname()) {
+		return nil, fmt.Errorf("tokencache: %s: no credentials are sent to %s over plain %s; use https, or set Config.AllowHTTP",
+			op.name, req.URL.Host, req.URL.Scheme)
+	}
 	if err := c.addHeader(ctx, req); err != nil {
 		return nil, err
 	}

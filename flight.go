@@ -33,8 +33,16 @@ type flight struct {
 	prev     *entry
 	session  *session
 	outer    *flight // the flight in which this one was started, if any
-	password bool    // a user's credentials were sent
+	password bool    // a user's credentials were sent, and may have been refused
+	accepted bool    // they were not, if the grant goes on
 	secret   uint64  // hash of the password that was sent
+}
+
+// goesOn is called before each request: a grant that goes on after an answer has seen that its credentials were accepted.
+func (f *flight) goesOn() {
+	if f.accepted {
+		f.password, f.accepted = false, false
+	}
 }
 
 type flightKey struct{}

@@ -53,9 +53,6 @@ func (e *entry) follow(prev *entry, w want, now instant) {
 	_, d.recalled = d.accepted[w.target]
 	d.recalled = d.recalled && d.heldOff(now)
 	d.current, d.target, d.pending, d.accepted = e, w.target, rejected, nil
-	if prev.header == e.header {
-		d.reject(now) // the target has rejected this very token
-	}
 	if d.pending || d.unhealed > 0 {
 		e.doubt.Store(d)
 	}
@@ -139,7 +136,6 @@ func (e *entry) mayRenew(target string, now instant) bool {
 	if d.current != e {
 		return true
 	}
-	d.forget(now)
 	if !d.heldOff(now) {
 		return true
 	}

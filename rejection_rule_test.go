@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,8 +89,7 @@ func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
 		for i := range 5 {
 			r.srv.RevokeAll()
 			before := r.fetches()
-			resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+"/a", io.MultiReader(strings.NewReader("body"))))
-			if got := r.status(resp, err); got != 401 || r.fetches() != before+1 {
+			if got := r.stream("/a"); got != 401 || r.fetches() != before+1 {
 				r.Errorf("revocation %d: got %d after %d renewals", i+1, got, r.fetches()-before)
 			}
 			time.Sleep(10*time.Minute + time.Nanosecond)
@@ -97,14 +97,49 @@ func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
 	})
 }
 
-// The target is the path without its query: the vote is its own, not that of another path or another query.
+// stream sends a request whose body cannot be replayed, and returns the status.
+func (r rule) stream(path string) int {
+	r.Helper()
+	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
+	return r.status(resp, err)
+}
+
+// The target is the path without its query, and it alone can say that a renewal has healed.
 func TestRenewalIsHealedByItsTargetAlone(t *testing.T) {
+	for name, send := range map[string]func(r rule, path string){
+		"replayed":     func(r rule, path string) { r.post(r.client, path, "body") },
+		"not replayed": func(r rule, path string) { r.stream(path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			underRule(t, nil, func(r rule) {
+				for i := range 50 {
+					send(r, fmt.Sprintf("/broken?%d", i))
+					wantOK(r.world, "fine", burst(r.world, r.client, fmt.Sprintf("/fine/%d", i), 1), 1)
+				}
+				r.wantFetches(2)
+			})
+		})
+	}
+}
+
+// A 401 to a token that was replaced meanwhile does not vote on its successor.
+func TestLateRejectionDoesNotVote(t *testing.T) {
 	underRule(t, nil, func(r rule) {
-		for i := range 2 {
-			r.wantRenewals("broken", fmt.Sprintf("/broken?%d", i), 1)
-			r.wantRenewals("fine", "/fine", 0)
+		r.wantRenewals("not healed", "/broken", 1)
+		r.srv.Fail("api", 1, tokentest.Fault{Status: 401, Latency: time.Second})
+		var late sync.WaitGroup
+		late.Go(func() { r.wantRenewals("late", "/late", 0) })
+		time.Sleep(time.Millisecond)
+		r.srv.RevokeAll()
+		if got := r.stream("/a"); got != 401 {
+			r.Errorf("status: got %d, want 401", got)
 		}
-		r.wantRenewals("broken", "/broken?x", 0)
+		before := r.fetches()
+		late.Wait()
+		if got := r.stream("/a"); got != 200 || r.fetches() != before {
+			r.Errorf("status: got %d, want 200, after %d more renewals", got, r.fetches()-before)
+		}
+		r.heldOff()
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -139,6 +140,21 @@ func TestAPIThatRejectsEverything(t *testing.T) { // row L
 			})
 		})
 	}
+}
+
+// What counts as a rejection counts as one of the replay, too.
+func TestAPIThatRejectsEverythingInItsOwnWay(t *testing.T) { // row L
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		tr := &tokencache.Transport{
+			Source:       w.cache.ClientCredentials(),
+			Unauthorized: func(resp *http.Response) bool { return resp.StatusCode == 419 },
+			Base:         baseFunc(func(r *http.Request) (*http.Response, error) { return respond(r, 419, nil), nil }),
+		}
+		for range 50 {
+			w.status(tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)))
+		}
+		wantAtMost(w, 3)
+	})
 }
 
 func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3

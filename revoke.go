@@ -147,6 +147,9 @@ func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string)
 	if ans.ok() {
 		return nil
 	}
+	if ans.status == http.StatusUnauthorized && req.Header.Get("Authorization") == "Bearer "+token {
+		return nil // a token that authenticates its own revocation, and is not accepted, has ended before
+	}
 	err = c.failure(op, req.URL, ans)
 	var failed *Error
 	if errors.As(err, &failed) && failed.Code == "unsupported_token_type" && hint == hintAccess {
@@ -159,9 +162,9 @@ func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http
 	if make := c.cfg.Dialect.Revocation; make != nil {
 		req, err := protect(ctx, func() (*http.Request, error) { return make(ctx, c.cache, token, hint) })
 		if err != nil || req == nil {
-			return nil, nil, err
+			return nil, nil, scrubberFor(nil, nil, token).err(err)
 		}
-		return req.Clone(ctx), scrubberFor(req.Header, req.URL.Query(), token), nil
+		return req.Clone(ctx), scrubberFor(req.Header, paramsOf(req), token), nil
 	}
 	form := url.Values{"token": {token}, "token_type_hint": {hint}}
 	return c.newRequest(ctx, c.cfg.RevokeURL, form)

@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -46,49 +46,92 @@ func scrubberFor(header http.Header, params url.Values, more ...string) *scrubbe
 			s.know(v)
 		}
 	}
-	for _, v := range header["Authorization"] {
-		s.know(v)
-		_, credentials, _ := strings.Cut(v, " ")
-		s.know(credentials)
-		if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil {
-			s.know(string(plain))
-			_, password, _ := strings.Cut(string(plain), ":")
-			s.know(password)
-			if decoded, err := url.QueryUnescape(password); err == nil {
-				s.know(decoded)
-			}
+	for name, values := range header {
+		if !namesSecret(name) {
+			continue
+		}
+		for _, v := range values {
+			s.knowHeader(v)
 		}
 	}
 	for _, v := range more {
 		s.know(v)
 	}
-	// The longest first: one secret can be a part of another.
-	slices.SortFunc(s.secrets, func(a, b string) int { return len(b) - len(a) })
-	s.secrets = slices.Compact(s.secrets)
 	return s
 }
 
-// know adds a secret in every escaped form in which a server may echo it.
-func (s *scrubber) know(secret string) {
-	if secret == "" {
-		return
-	}
-	quoted, _ := json.Marshal(secret)
-	var plain bytes.Buffer
-	enc := json.NewEncoder(&plain)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(secret) // a string always encodes
-	s.secrets = append(s.secrets, secret, url.QueryEscape(secret), url.PathEscape(secret), html.EscapeString(secret),
-		strings.Trim(string(quoted), `"`), strings.Trim(strings.TrimSpace(plain.String()), `"`),
-		base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)),
-		base64.RawURLEncoding.EncodeToString([]byte(secret)))
+// namesSecret reports whether a header field is likely to carry credentials.
+func namesSecret(field string) bool {
+	field = strings.ToLower(field)
+	return slices.ContainsFunc([]string{"auth", "cookie", "token", "secret", "key", "password", "assertion"}, func(part string) bool {
+		return strings.Contains(field, part)
+	})
 }
 
-func (s *scrubber) text(t string) string {
-	for _, secret := range s.secrets {
-		t = strings.ReplaceAll(t, secret, redacted)
+// knowHeader adds a field's value, the credentials after a scheme, and what Basic credentials consist of.
+func (s *scrubber) knowHeader(v string) {
+	s.know(v)
+	_, credentials, _ := strings.Cut(v, " ")
+	s.know(credentials)
+	if plain, err := base64.StdEncoding.DecodeString(credentials); err == nil {
+		s.know(string(plain))
+		_, password, _ := strings.Cut(string(plain), ":")
+		s.know(password)
+		if decoded, err := url.QueryUnescape(password); err == nil {
+			s.know(decoded)
+		}
 	}
-	return t
+}
+
+// know adds a secret, and its base64.
+func (s *scrubber) know(secret string) {
+	for _, form := range []string{secret, base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))} {
+		if form != "" && !slices.Contains(s.secrets, form) {
+			s.secrets = append(s.secrets, form)
+		}
+	}
+	// The longest first: one secret can be the beginning of another.
+	slices.SortFunc(s.secrets, func(a, b string) int { return len(b) - len(a) })
+}
+
+// text replaces the secrets in t, however they are escaped.
+func (s *scrubber) text(t string) string {
+	var starts [256]bool
+	for _, c := range []byte(escapes) {
+		starts[c] = true
+	}
+	for _, secret := range s.secrets {
+		starts[secret[0]] = true
+	}
+	var b strings.Builder
+	kept := 0
+	for i := 0; i < len(t); {
+		n := 0
+		if starts[t[i]] {
+			n = s.match(t[i:])
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		b.WriteString(t[kept:i] + redacted)
+		i += n
+		kept = i
+	}
+	if kept == 0 {
+		return t
+	}
+	return b.String() + t[kept:]
+}
+
+// match returns how much of t's beginning spells a secret, 0 if it does not.
+func (s *scrubber) match(t string) int {
+	for _, secret := range s.secrets {
+		if n := spells(t, secret); n > 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // err keeps an error as it is if its text holds no secret, and otherwise keeps only its scrubbed text and what it is.
@@ -97,50 +140,64 @@ func (s *scrubber) err(err error) error {
 		return nil
 	}
 	if text := s.text(err.Error()); text != err.Error() {
-		return &scrubbedError{text, err}
+		return &scrubbedError{text, func(target error) bool { return errors.Is(err, target) }}
 	}
 	return err
 }
 
-// scrubbedError can be compared with its original, but does not hand it out.
+// scrubbedError can be compared with its original, but neither hands it out nor shows it.
 type scrubbedError struct {
 	text string
-	was  error
+	is   func(target error) bool
 }
 
 func (e *scrubbedError) Error() string        { return e.text }
-func (e *scrubbedError) Is(target error) bool { return errors.Is(e.was, target) }
+func (e *scrubbedError) Is(target error) bool { return e.is(target) }
 
-// body scrubs an answer that is kept for the caller: known secrets, and the values of JSON fields that hold credentials
-// by their name.
+// namedSecret finds the values of well-known fields where a text is not valid JSON: in forms, URLs and cut answers.
+var namedSecret = regexp.MustCompile(`(?i)\b(access_token|refresh_token|id_token|token|password|client_secret|client_assertion)` +
+	`(=|"\s*:\s*")[^&\s"'<>]+`)
+
+// body scrubs an answer that is kept for the caller: known secrets, and the values of fields that hold credentials by
+// their name.
 func (s *scrubber) body(body []byte) []byte {
 	const keep = 8 << 10
 	var v any
-	if json.Unmarshal(body, &v) == nil && hideFields(v) {
-		body, _ = json.Marshal(v)
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	if dec.Decode(&v) == nil && !dec.More() {
+		if scrubbed, changed := s.json(v); changed {
+			body, _ = json.Marshal(scrubbed)
+		}
 	}
-	text := s.text(string(body))
+	text := namedSecret.ReplaceAllString(s.text(string(body)), "${1}${2}"+redacted)
 	return []byte(text[:min(len(text), keep)])
 }
 
-// hideFields replaces the string values of secretParams in v and reports whether there were any. An OAuth error
-// answer's "code" is a name, not an authorization code, and stays.
-func hideFields(v any) bool {
-	hidden := false
+// json scrubs a JSON value, and hides what is a credential by its name. An OAuth error answer's "code" is a name, not
+// an authorization code, and stays.
+func (s *scrubber) json(v any) (scrubbed any, changed bool) {
 	switch v := v.(type) {
+	case string:
+		text := s.text(v)
+		return text, text != v
 	case []any:
-		for _, e := range v {
-			hidden = hideFields(e) || hidden
+		for i := range v {
+			e, hidden := s.json(v[i])
+			v[i], changed = e, changed || hidden
 		}
+		return v, changed
 	case map[string]any:
+		out := make(map[string]any, len(v))
 		for name, e := range v {
+			plain := s.text(name)
+			e, hidden := s.json(e)
 			if _, isText := e.(string); isText && name != "code" && slices.Contains(secretParams, strings.ToLower(name)) {
-				v[name] = redacted
-				hidden = true
-				continue
+				e, hidden = redacted, true
 			}
-			hidden = hideFields(e) || hidden
+			out[plain], changed = e, changed || hidden || plain != name
 		}
+		return out, changed
 	}
-	return hidden
+	return v, false
 }

@@ -125,7 +125,12 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	if e == nil || !s.knows(e) {
 		return nil, want{reason: reasonCold}
 	}
-	switch e.until.Load() {
+	until := e.until.Load()
+	if until > monotonic() {
+		s.last.Store(e)
+		return e, want{}
+	}
+	switch until {
 	case dead:
 		return nil, want{reason: reasonRejected, seen: e}
 	case suspect:

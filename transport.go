@@ -148,6 +148,9 @@ func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
 	if resp != nil {
 		resp.Request = req
 	}
+	if err != nil {
+		err = scrubberFor(http.Header{"Authorization": out.Header["Authorization"]}, nil).err(err)
+	}
 	return resp, err
 }
 

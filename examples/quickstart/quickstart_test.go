@@ -47,7 +47,7 @@ func (s show) run(t *testing.T) (r *report, text, complaint string, status int) 
 func goodReport() report {
 	return report{
 		ColdGoroutines: 1000, ColdTokenRequests: 1, ColdOK: 1000,
-		SteadySeconds: 11.098, SteadyRequests: 5500, SteadyDuring: 300, Renewals: 3, renewalsDue: 2,
+		SteadySeconds: 12.623, SteadyRequests: 5000, SteadyDuring: 240, Renewals: 3, renewalsDue: 2,
 		StormRequests: 1000, StormRejected: 1000, StormTokenRequests: 1, StormOK: 1000, StormBodies: 1000,
 		UserRequests: 200, UserOK: 200, UserTokenRequests: 1, ClientRequests: 200, ClientOK: 200,
 		LiveBefore: 4, Revoked: 7, LiveAfter: 0, ClosedAfter: true,
@@ -88,7 +88,7 @@ func wantReadable(t *testing.T, text string) {
 
 func TestBrokenPromiseIsNamed(t *testing.T) {
 	small := defaultPlan
-	small.goroutines, small.users, small.steady = 50, 10, 9*time.Second
+	small.goroutines, small.users, small.steady = 50, 10, 11*time.Second
 	slow := small
 	slow.lifetime, slow.latency = time.Second, 600*time.Millisecond
 	for _, row := range []struct {
@@ -215,7 +215,7 @@ func TestEveryNumberIsJudged(t *testing.T) {
 // On real sockets, with a shorter steady phase.
 func TestJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if status := run(t.Context(), []string{"-json", "-steady", "5s"}, &stdout, &stderr); status != exitOK {
+	if status := run(t.Context(), []string{"-json", "-steady", "6s"}, &stdout, &stderr); status != exitOK {
 		t.Errorf("exit status %d: %s", status, stderr.String())
 	}
 	for name, want := range map[string]float64{

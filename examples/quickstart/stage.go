@@ -29,13 +29,13 @@ type plan struct {
 
 var defaultPlan = plan{
 	goroutines: 1000,
-	lifetime:   4 * time.Second,
+	lifetime:   5 * time.Second,
 	latency:    200 * time.Millisecond,
-	steady:     11 * time.Second,
+	steady:     12500 * time.Millisecond,
 	workers:    50,
-	pace:       100 * time.Millisecond,
+	pace:       125 * time.Millisecond,
 	users:      200,
-	timeout:    10 * time.Second,
+	timeout:    30 * time.Second, // for a machine that is busy with something else
 }
 
 // longLived is the lifetime of tokens outside of the steady traffic: on a slow machine no expiry comes in between.

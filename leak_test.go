@@ -1,0 +1,271 @@
+package tokencache_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// eachRune and eachByte escape every character of a text, or those that are not letters or digits.
+func eachRune(all bool, format string) func(string) string {
+	return func(s string) string {
+		var b strings.Builder
+		for _, r := range s {
+			if !all && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9') {
+				b.WriteRune(r)
+			} else {
+				fmt.Fprintf(&b, format, r)
+			}
+		}
+		return b.String()
+	}
+}
+
+func eachByte(all bool, format string) func(string) string {
+	return func(s string) string {
+		var b strings.Builder
+		for i := range len(s) {
+			b.WriteString(eachRune(all, format)(string(rune(s[i]))))
+		}
+		return b.String()
+	}
+}
+
+// echoes are the ways in which a server may write down what it was sent.
+var echoes = map[string]func(string) string{
+	"raw":                      func(s string) string { return s },
+	"query":                    url.QueryEscape,
+	"path":                     url.PathEscape,
+	"percent, lower case":      eachByte(false, "%%%02x"),
+	"percent, every character": eachByte(true, "%%%02X"),
+	"encodeURIComponent": func(s string) string {
+		return strings.NewReplacer("%21", "!", "%2A", "*", "%28", "(", "%29", ")", "%27", "'", "%7E", "~", "+", "%20").Replace(url.QueryEscape(s))
+	},
+	"JSON": func(s string) string { return strings.Trim(string(must(json.Marshal(s))), `"`) },
+	"JSON, PHP": func(s string) string {
+		return strings.ReplaceAll(strings.Trim(string(must(json.Marshal(s))), `"`), "/", `\/`)
+	},
+	"JSON, every BMP character": func(s string) string { return eachRune(true, `\u%04x`)(strings.ReplaceAll(s, "😀", "")) },
+	"Go syntax":                 func(s string) string { return strings.Trim(fmt.Sprintf("%+q", s), `"`) },
+	"HTML":                      html.EscapeString,
+	"HTML, named":               strings.NewReplacer(`"`, "&quot;", "'", "&apos;", "&", "&amp;", "<", "&lt;", ">", "&gt;", "é", "&eacute;").Replace,
+	"HTML, hexadecimal":         eachRune(false, "&#x%x;"),
+	"base64":                    func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+	"base64 for URLs":           func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+}
+
+// A server that shows what it was sent, in whatever form and place, does not bring it into an error.
+func TestEchoedSecretsStayInside(t *testing.T) {
+	secrets := map[string]string{
+		"client secret": clientSecret, "password": userPassword, "refresh token": refreshValue,
+		"encoded client secret": url.QueryEscape(clientSecret),
+		"Basic header":          base64.StdEncoding.EncodeToString([]byte("client:" + url.QueryEscape(clientSecret))),
+		"Basic credentials":     "client:" + url.QueryEscape(clientSecret),
+	}
+	for what, secret := range secrets {
+		for form, escape := range echoes {
+			t.Run(what+"/"+form, func(t *testing.T) {
+				echo := escape(strings.ReplaceAll(secret, "😀", ""))
+				if form != "JSON, every BMP character" {
+					echo = escape(secret)
+				} else if strings.Contains(secret, "😀") {
+					return // it is another secret without it
+				}
+				text := string(must(json.Marshal("not " + echo + " again")))
+				line := strings.NewReplacer("\n", "", "\r", "").Replace(echo)
+				for place, a := range map[string]fixedAnswer{
+					"description": {status: 400, body: `{"error":"invalid_grant","error_description":` + text + `}`},
+					"code":        {status: 401, body: `{"error":` + text + `}`},
+					"URI":         {status: 400, body: `{"error":"x","error_uri":` + text + `}`},
+					"field":       {status: 422, body: `{"deep":[{"field":` + text + `}]}`},
+					"field name":  {status: 422, body: `{` + text + `:1}`},
+					"page":        {500, media("text/html"), "<p>" + echo + "</p>", nil},
+					"header":      {status: 400, header: http.Header{"X-Request-Id": {line}, "X-Debug": {line}, "Location": {"/?" + line}}},
+					"token type":  {status: 200, body: `{"access_token":"a","token_type":` + text + `}`},
+					"refusal":     {status: 200, body: `{"error":` + text + `}`},
+					"transport":   {err: errors.New("cannot send " + echo)},
+				} {
+					wantNoSecret(t, place, refusal(t, a))
+				}
+			})
+		}
+	}
+}
+
+// Tokens that come in a refusal are no less secret than those that were sent.
+func TestTokensInARefusalStayInside(t *testing.T) {
+	token := string(must(json.Marshal(accessValue)))
+	for name, a := range map[string]fixedAnswer{
+		"JSON":     {status: 500, body: `{"access_token":` + token + `,"nested":{"Refresh_Token":` + token + `}}`},
+		"cut JSON": {status: 500, body: `{"id_token" : ` + token + `,"x":`},
+		"form":     {500, media("application/x-www-form-urlencoded"), "access_token=" + url.QueryEscape(accessValue) + "&error=x", nil},
+		"page":     {500, media("text/html"), "<a href='/?access_token=" + accessValue + "'>", nil},
+		"type":     {status: 200, body: `{"access_token":` + token + `,"token_type":` + token + `}`},
+		"long":     {status: 200, body: `{"access_token":"a","token_type":"` + strings.Repeat("x", 35) + core + `"}`},
+		"unusable": {status: 200, body: `{"access_token":"` + accessValue + `\n"}`},
+	} {
+		if name == "long" {
+			continue // nobody could know that this is a secret
+		}
+		t.Run(name, func(t *testing.T) { wantNoSecret(t, name, refusal(t, a)) })
+	}
+}
+
+// A careless is an error that is a value and holds everything.
+type careless struct {
+	Dump string
+	Req  *http.Request
+}
+
+func (c careless) Error() string { return c.Dump }
+
+// A transport whose errors show the request does not bring it into ours, wherever a request is sent.
+func TestErrorsOfTheTransportStayInside(t *testing.T) {
+	failing := func(req *http.Request) (*http.Response, error) {
+		dump, _ := httputil.DumpRequestOut(req, true)
+		return nil, &url.Error{Op: "Post", URL: req.URL.String(), Err: careless{req.URL.String() + " " + string(dump), req}}
+	}
+	wantNoSecret(t, "token request", refusal(t, watching(failing)))
+
+	answering := watching(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Path == "/token" {
+			return secretAnswer.RoundTrip(req)
+		}
+		return failing(req)
+	})
+	for name, revocation := range map[string]func(context.Context, *tokencache.Cache, string, string) (*http.Request, error){
+		"RFC 7009": nil,
+		"query": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/revoke?t="+url.QueryEscape(token), nil)
+		},
+		"header": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
+			req, err := http.NewRequestWithContext(ctx, "POST", "https://as.example.com/revoke", nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			return req, err
+		},
+		"no request": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/\x7f?t="+token, nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := secretConfig(answering)
+			cfg.Dialect.Revocation = revocation
+			cache := must(tokencache.New(cfg))
+			src := cache.Password("alice", userPassword)
+			must(src.Token())
+			must(cache.ClientCredentials().Token())
+			err := errors.Join(src.Revoke(context.Background()), cache.Shutdown(context.Background()))
+			if err == nil {
+				t.Error("no error")
+			}
+			wantNoSecret(t, "revocation", err)
+		})
+	}
+	t.Run("API", func(t *testing.T) {
+		cache := must(tokencache.New(secretConfig(answering)))
+		foreign := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: accessValue})
+		for _, src := range []oauth2.TokenSource{cache.ClientCredentials(), foreign} {
+			client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: watching(failing)}}
+			_, err := client.Get("https://api.example.com/")
+			wantNoSecret(t, "API", errors.Unwrap(err))
+		}
+	})
+}
+
+// What Cache.Send is given is as secret as what the cache sends of its own.
+func TestEchoOfASentRequestStaysInside(t *testing.T) {
+	cache := must(tokencache.New(secretConfig(fixedAnswer{400, media("text/html"), "<p>" + userPassword + " " + clientSecret, nil})))
+	form := url.Values{"password": {userPassword}}.Encode()
+	object := string(must(json.Marshal(map[string]string{"password": userPassword, "x": "y"})))
+	for name, req := range map[string]*http.Request{
+		"query": must(http.NewRequest("GET", "https://as.example.com/?"+form, nil)),
+		"form":  must(http.NewRequest("POST", "https://as.example.com/", strings.NewReader(form))),
+		"JSON":  must(http.NewRequest("POST", "https://as.example.com/", strings.NewReader(object))),
+		"Basic": must(http.NewRequest("POST", "https://as.example.com/", nil)),
+	} {
+		if name == "Basic" {
+			req.SetBasicAuth("alice", userPassword)
+		}
+		req.Header.Set("X-Client-Secret", clientSecret)
+		_, err := cache.Send(context.Background(), "step", req)
+		wantNoSecret(t, name, err)
+	}
+}
+
+// A ClientAuth of one's own may put its secret anywhere.
+func TestEchoOfACustomAuthenticationStaysInside(t *testing.T) {
+	cfg := secretConfig(fixedAnswer{400, media("text/html"), "<p>" + clientSecret + refreshValue, nil})
+	cfg.Auth = func(_ context.Context, id string, header http.Header, params url.Values) error {
+		header.Set("X-Api-Key", clientSecret)
+		params.Set("client_key", refreshValue)
+		return nil
+	}
+	_, err := must(tokencache.New(cfg)).RequestToken(context.Background(), grantParams("client_credentials"))
+	wantNoSecret(t, "error", err)
+}
+
+// Hooks and the log see a whole life, and no secret but in the token that NewToken is given.
+func TestHooksAndLogStayClean(t *testing.T) {
+	var log bytes.Buffer
+	var seen []any
+	see := func(v any) { seen = append(seen, v) }
+	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": userPassword}, ClientSecret: clientSecret}, func(cfg *tokencache.Config) {
+		cfg.Auth = tokencache.ClientSecretBasic(clientSecret)
+		cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		cfg.Hooks = tokencache.Hooks{
+			NewToken:     func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { see(f); panic(userPassword) },
+			FetchStarted: func(_ context.Context, f tokencache.Fetch) { see(f) },
+			FetchDone:    func(_ context.Context, f tokencache.Fetch) { see(f) },
+			Rejected:     func(_ context.Context, r tokencache.Rejection) { see(r) },
+			HoldOff:      func(_ context.Context, h tokencache.HoldOff) { see(h) },
+			Revoked:      func(_ context.Context, r tokencache.Revocation) { see(r) },
+			Panicked:     func(_ context.Context, err error) { see(err) },
+		}
+	}, func(w *world) {
+		ctx := context.Background()
+		alice, mallory := w.cache.Password("alice", userPassword), w.cache.Password("alice", userPassword+"2")
+		w.token(alice)
+		w.srv.RevokeAll()
+		w.get(w.client(alice), "/")
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 500, Body: `{"error":` + string(must(json.Marshal(userPassword))) + `}`})
+		_, err := mallory.Token()
+		see(err)
+		_, err = mallory.Token()
+		see(err)
+		w.token(w.cache.ClientCredentials())
+		w.srv.Fail("revoke", 1, tokentest.Fault{Status: 500, Body: clientSecret})
+		see(alice.Revoke(ctx))
+		time.Sleep(time.Minute)
+		see(w.cache.Shutdown(ctx))
+		for _, tok := range w.srv.Tokens() {
+			if strings.Contains(log.String(), tok.Value) || strings.Contains(fmt.Sprintf("%+v", seen), tok.Value) {
+				w.Errorf("the %s is in the log or the hooks", tok.Kind)
+			}
+		}
+	})
+	kinds := map[string]bool{}
+	for _, v := range seen {
+		kinds[fmt.Sprintf("%T", v)] = true
+		wantNoSecret(t, fmt.Sprintf("%T", v), v)
+	}
+	if len(kinds) < 7 || strings.Count(log.String(), "\n") < 10 {
+		t.Errorf("not a full life: %v, %s", kinds, log.String())
+	}
+	wantNoSecret(t, "log", log.String())
+}
