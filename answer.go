@@ -207,7 +207,7 @@ func kindOf(e *Error) error {
 		return ErrUnavailable
 	case e.Grant == "client_credentials" && e.StatusCode == http.StatusUnauthorized:
 		return ErrInvalidClient
-	case refusesUser(e):
+	case e.Op != "revocation" && refusesUser(e):
 		return ErrInvalidGrant
 	}
 	return nil

@@ -80,6 +80,7 @@ func TestUnusableTokenAnswers(t *testing.T) {
 		{"form as JSON", fixedAnswer{status: 200, body: "access_token=a"}, "neither a JSON object nor form-encoded"},
 		{"broken form", fixedAnswer{200, form, "access_token=%zz", nil}, "neither a JSON object nor form-encoded"},
 		{"plain text", fixedAnswer{200, media("text/plain"), "logged in", nil}, "neither a JSON object nor form-encoded"},
+		{"a word", fixedAnswer{200, media("text/plain"), "OK", nil}, "neither a JSON object nor form-encoded"},
 		{"no token", fixedAnswer{status: 200, body: `{"token_type":"bearer"}`}, "no access_token"},
 		{"empty token", fixedAnswer{status: 200, body: `{"access_token":""}`}, "no access_token"},
 		{"null token", fixedAnswer{status: 200, body: `{"access_token":null}`}, "no access_token"},
@@ -143,7 +144,7 @@ func TestTokenType(t *testing.T) {
 		{"long", `,"token_type":"` + strings.Repeat("x", 1000) + `hidden"`, nil, `xxx..."`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			answer := fixedAnswer{status: 200, body: `{"access_token":"a"` + row.field + `}`}
+			answer := fixedAnswer{status: 200, body: `{"access_token":"access-1"` + row.field + `}`}
 			tok, err := answer.asks(t, grantParams("client_credentials"), func(cfg *tokencache.Config) { cfg.Dialect.TokenTypes = row.known })
 			switch {
 			case row.refused == "" && (err != nil || tok.Type() != "Bearer"):

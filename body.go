@@ -4,22 +4,27 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"time"
 )
 
 // heldMost is how much of a 401's body is read before the renewal, in bytes.
 const heldMost = 64 << 10
 
+// heldWait is how long a 401 with a longer body waits for the renewal before it is handed back.
+const heldWait = time.Second / 4
+
 // holdBody reads a rejected response's body, so that it does not hold the connection that the renewal may need, and
-// hands it back as it was. What exceeds heldMost stays on the connection; an error comes again where it came.
-func holdBody(resp *http.Response) {
+// hands it back as it was. It reports whether that is so: what exceeds heldMost stays on the connection. An error comes
+// again where it came.
+func holdBody(resp *http.Response) bool {
 	if resp.Body == nil || resp.Body == http.NoBody {
-		return
+		return true
 	}
 	body := resp.Body
 	head, err := io.ReadAll(io.LimitReader(body, heldMost+1))
 	if err == nil && len(head) > heldMost {
 		resp.Body = &held{io.MultiReader(bytes.NewReader(head), body), body}
-		return
+		return false
 	}
 	body.Close()
 	var tail io.Reader = http.NoBody
@@ -27,6 +32,7 @@ func holdBody(resp *http.Response) {
 		tail = failing{err}
 	}
 	resp.Body = &held{io.MultiReader(bytes.NewReader(head), tail), http.NoBody}
+	return true
 }
 
 // held is a body of which the beginning was read before.

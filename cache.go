@@ -45,6 +45,9 @@ type core struct {
 	slots   chan struct{} // one for each request under way
 	ending  chan struct{} // held by the Shutdown at work
 	outage  outage        // the hold-off of all keys
+
+	disowning sync.Mutex // guards disowned; never held while waiting
+	disowned  int64      // monotonic: the last time disown killed a token; 0: never
 }
 
 // New returns a Cache, or an error that names the field of cfg that is wrong. It starts nothing and sends nothing.
@@ -161,11 +164,12 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
 func (c *core) supersede(key string, e, prev *entry, now instant) {
 	left := prev.remaining(now)
-	if e.header == prev.header || left <= 0 || !c.canRevoke() {
+	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
+	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
 		return
 	}
 	ttl := left
-	if left == never {
+	if orphaned || left == never {
 		ttl = gocache.NoExpiration
 	}
 	numbered := binary.AppendUvarint([]byte(key), c.numbers.Add(1))

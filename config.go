@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -158,16 +159,22 @@ func checkURL(field, raw string, allowHTTP bool) error {
 // checkHeader refuses fields that would break the library's own promises: one authentication, and no repetition by
 // net/http, which repeats requests with an idempotency key on its own.
 func checkHeader(h http.Header) error {
-	for name := range h {
+	for name, values := range h {
 		switch http.CanonicalHeaderKey(name) {
 		case "Authorization":
 			return errors.New("the Authorization header belongs to Config.Auth")
 		case "Idempotency-Key", "X-Idempotency-Key":
 			return fmt.Errorf("%s is refused, because net/http would repeat the request by itself", name)
 		}
+		if slices.ContainsFunc(values, func(v string) bool { return strings.ContainsFunc(v, isControl) }) {
+			return fmt.Errorf("%s has a control character", name)
+		}
 	}
 	return nil
 }
+
+// isControl reports whether a header field must not contain r (RFC 9110 section 5.5).
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // isLoopback reports whether a host name can only be this machine.
 func isLoopback(host string) bool {

@@ -65,6 +65,9 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 	if err == nil {
 		tok, err = c.readToken(op, req.URL, ans)
 	}
+	if err == nil && f != nil {
+		f.sent = &ans.sent
+	}
 	if refresh != "" {
 		return c.afterRefresh(f, refresh, tok, err)
 	}
@@ -105,6 +108,7 @@ func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err er
 	}
 	if f != nil {
 		if f.prev != nil && f.prev.refresh == refresh {
+			f.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")
 			f.prev.spent.Store(true)
 		}
 		if f.session != nil {

@@ -27,19 +27,21 @@ const endless = int64(NeverExpires / time.Second)
 // An entry is one token with its times. It never changes after it is published, except that it dies; every source of
 // its key holds the same pointer, so it dies everywhere at once.
 type entry struct {
-	token   oauth2.Token // as it is handed out: without the refresh token
-	header  string       // "Bearer " and the access token
-	refresh string
-	grant   string
-	fresh   int64 // monotonic: from here on it is stale
-	expires int64 // monotonic: from here on it is never sent
-	until   atomic.Int64
-	used    atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
-	doubt   atomic.Pointer[doubt]
-	repeat  int64       // monotonic: do not ask for a successor before this, the server repeats itself
-	spent   atomic.Bool // the refresh token may have been consumed
-	kept    bool        // it is the user's: Shutdown leaves it alone
-	client  bool        // it is the client's own: it is revoked last
+	token    oauth2.Token // as it is handed out: without the refresh token
+	header   string       // "Bearer " and the access token
+	refresh  string
+	grant    string
+	fresh    int64 // monotonic: from here on it is stale
+	expires  int64 // monotonic: from here on it is never sent
+	until    atomic.Int64
+	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
+	doubt    atomic.Pointer[doubt]
+	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
+	repeat   int64        // monotonic: do not ask for a successor before this, the server repeats itself
+	spent    atomic.Bool  // the refresh token may have been consumed
+	doubtful atomic.Bool  // it is spent, and may live on: nobody has said
+	kept     bool         // it is the user's: Shutdown leaves it alone
+	client   bool         // it is the client's own: it is revoked last
 }
 
 type age int
@@ -141,7 +143,8 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 	repeated := prev != nil && prev.header == e.header
 	switch {
 	case !tok.Expiry.IsZero():
-		e.expires = after(now.mono, tok.Expiry.Sub(now.wall))
+		// By the clocks as they were then: the wall clock can have been set meanwhile.
+		e.expires = after(start.mono, tok.Expiry.Sub(start.wall))
 	case c.cfg.MaxAge > 0 && tok.ExpiresIn != endless:
 		e.expires = after(start.mono, c.cfg.MaxAge)
 		e.token.Expiry = start.wall.Add(c.cfg.MaxAge).Round(0)

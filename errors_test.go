@@ -53,6 +53,7 @@ func TestErrorAnswers(t *testing.T) {
 		{"empty object", "client_credentials", fixedAnswer{status: 400, body: `{}`}, "", "", nil, false},
 		{"HTML 404", "client_credentials", fixedAnswer{404, html, htmlPage, nil}, "", "", nil, false},
 		{"text 404", "client_credentials", fixedAnswer{404, media("text/plain; charset=utf-8"), "404 page not found\n", nil}, "", "", nil, false},
+		{"a word", "client_credentials", fixedAnswer{400, media("text/plain"), "Blocked", nil}, "", "", nil, false},
 		{"HTML as text", "client_credentials", fixedAnswer{400, media("text/plain"), `<a href="x">bad</a>`, nil}, "", "", nil, false},
 		{"HTML 500", "password", fixedAnswer{500, html, htmlPage, nil}, "", "", tokencache.ErrUnavailable, false},
 		{"array", "client_credentials", fixedAnswer{status: 400, body: `["bad"]`}, "", "", nil, false},

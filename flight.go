@@ -32,10 +32,11 @@ type flight struct {
 	kind     string // the grant's name
 	prev     *entry
 	session  *session
-	outer    *flight // the flight in which this one was started, if any
-	password bool    // a user's credentials were sent, and may have been refused
-	accepted bool    // they were not, if the grant goes on
-	secret   uint64  // hash of the password that was sent
+	outer    *flight  // the flight in which this one was started, if any
+	password bool     // a user's credentials were sent, and may have been refused
+	accepted bool     // they were not, if the grant goes on
+	secret   uint64   // hash of the password that was sent
+	sent     *instant // when the request went out whose answer brought the token, as far as that is known
 }
 
 // goesOn is called before each request: a grant that goes on after an answer has seen that its credentials were accepted.
@@ -157,6 +158,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 	if w.reason == reasonRejected && prev != nil {
 		prev.setSuspect()
 		defer prev.clearSuspect()
+		prev.letReplaysEnd(ctx)
 	}
 	if err := c.waitForTurn(ctx, prev); err != nil {
 		return nil, err
@@ -172,6 +174,19 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 	e.follow(prev, w, c.now())
 	c.publish(s.key, e, prev, c.now())
 	return e, nil
+}
+
+// replaysWait bounds how long a renewal waits for the replays that carry its predecessor.
+const replaysWait = time.Second / 4
+
+// letReplaysEnd waits until the requests that were repeated with e are answered: a server that lets only the newest token
+// live would reject them for the renewal's sake, and they are not repeated again. New ones do not come while e is suspect.
+func (e *entry) letReplaysEnd(ctx context.Context) {
+	for end := monotonic() + int64(replaysWait); e.replays.Load() > 0 && monotonic() < end; {
+		if sleep(ctx, time.Millisecond) != nil {
+			return
+		}
+	}
 }
 
 // waitForTurn keeps a server that hands out the same dying token again from being asked more than once a second.
@@ -211,9 +226,14 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 		start := c.now()
 		report.Attempt++
 		c.fetchStarted(ctx, report)
+		f.sent = nil
 		tok, err := c.obtain(ctx, p, s, replaced)
 		if err == nil {
-			e, err = c.newEntry(s, tok, start, prev)
+			from := start
+			if f.sent != nil {
+				from = *f.sent
+			}
+			e, err = c.newEntry(s, tok, from, prev)
 		}
 		report.Duration, report.Err, report.Class = time.Duration(c.now().mono-start.mono), err, classOK
 		if err == nil {

@@ -28,7 +28,8 @@ const (
 	permanentMost      = 5 * time.Minute
 	credentialsFirst   = 5 * time.Minute // and after the second until Reset
 	retryAfterMost     = 5 * time.Minute
-	failureMemory      = 10 * time.Minute // how long after its hold-off a failure still makes the next one longer
+	failureMemory      = 10 * time.Minute    // how long after its hold-off a failure still makes the next one longer
+	credentialsMemory  = 30 * 24 * time.Hour // the same for a refused password, which a nightly job may try again
 	passwordAskedEvery = 10 * time.Second
 )
 
@@ -167,6 +168,9 @@ func (c *core) storeFailure(key string, f *failure, now instant) {
 	ttl := time.Duration(gocache.NoExpiration)
 	if f.until != never {
 		ttl = time.Duration(f.until-now.mono) + failureMemory
+		if f.class == classCredentials {
+			ttl += credentialsMemory
+		}
 	}
 	c.failures.Set(key, f, ttl)
 }

@@ -47,6 +47,8 @@ func eachByte(all bool, format string) func(string) string {
 	}
 }
 
+func unquoted(s string) string { return s[1 : len(s)-1] }
+
 // echoes are the ways in which a server may write down what it was sent.
 var echoes = map[string]func(string) string{
 	"raw":                      func(s string) string { return s },
@@ -57,12 +59,12 @@ var echoes = map[string]func(string) string{
 	"encodeURIComponent": func(s string) string {
 		return strings.NewReplacer("%21", "!", "%2A", "*", "%28", "(", "%29", ")", "%27", "'", "%7E", "~", "+", "%20").Replace(url.QueryEscape(s))
 	},
-	"JSON": func(s string) string { return strings.Trim(string(must(json.Marshal(s))), `"`) },
+	"JSON": func(s string) string { return unquoted(string(must(json.Marshal(s)))) },
 	"JSON, PHP": func(s string) string {
-		return strings.ReplaceAll(strings.Trim(string(must(json.Marshal(s))), `"`), "/", `\/`)
+		return strings.ReplaceAll(unquoted(string(must(json.Marshal(s)))), "/", `\/`)
 	},
 	"JSON, every BMP character": func(s string) string { return eachRune(true, `\u%04x`)(strings.ReplaceAll(s, "😀", "")) },
-	"Go syntax":                 func(s string) string { return strings.Trim(fmt.Sprintf("%+q", s), `"`) },
+	"Go syntax":                 func(s string) string { return unquoted(fmt.Sprintf("%+q", s)) },
 	"HTML":                      html.EscapeString,
 	"HTML, named":               strings.NewReplacer(`"`, "&quot;", "'", "&apos;", "&", "&amp;", "<", "&lt;", ">", "&gt;", "é", "&eacute;").Replace,
 	"HTML, hexadecimal":         eachRune(false, "&#x%x;"),
@@ -199,8 +201,11 @@ func TestEchoOfASentRequestStaysInside(t *testing.T) {
 		"JSON":  must(http.NewRequest("POST", "https://as.example.com/", strings.NewReader(object))),
 		"Basic": must(http.NewRequest("POST", "https://as.example.com/", nil)),
 	} {
-		if name == "Basic" {
+		switch name {
+		case "Basic":
 			req.SetBasicAuth("alice", userPassword)
+		case "form":
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 		req.Header.Set("X-Client-Secret", clientSecret)
 		_, err := cache.Send(context.Background(), "step", req)
@@ -243,7 +248,7 @@ func TestHooksAndLogStayClean(t *testing.T) {
 		w.token(alice)
 		w.srv.RevokeAll()
 		w.get(w.client(alice), "/")
-		w.srv.Fail("token", 1, tokentest.Fault{Status: 500, Body: `{"error":` + string(must(json.Marshal(userPassword))) + `}`})
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 500, Body: `{"error":` + string(must(json.Marshal(userPassword+"2"))) + `}`})
 		_, err := mallory.Token()
 		see(err)
 		_, err = mallory.Token()

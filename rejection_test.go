@@ -251,3 +251,27 @@ func TestOneRenewalForManyPaths(t *testing.T) { // row J, with every request for
 		}
 	})
 }
+
+// The server lets only the newest token live: a second renewal must not end the token that replays are still carrying.
+func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
+	inBubble(t, tokentest.Behaviour{
+		SingleToken: true, Unauthorized: rejects("/broken"), APILatency: 20 * time.Millisecond,
+	}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		w.get(client, "/fine")
+		var group sync.WaitGroup
+		for i := range 20 {
+			group.Go(func() {
+				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+				w.post(client, "/broken", "body")
+			})
+			group.Go(func() {
+				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+				if got := w.post(client, "/fine", "body"); got != 200 {
+					w.Errorf("request %d to the accepting path: got %d", i, got)
+				}
+			})
+		}
+		group.Wait()
+	})
+}

@@ -104,7 +104,9 @@ func TestBodyThatCannotBeReplayed(t *testing.T) { // row U
 
 func TestRenewalFails(t *testing.T) { // row V
 	var failed []tokencache.Fetch
+	rejections := 0
 	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
 		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
 			if f.Err != nil {
 				failed = append(failed, f)
@@ -129,6 +131,10 @@ func TestRenewalFails(t *testing.T) { // row V
 		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
 		if took := time.Since(begin); took != 0 || w.token(src) != tok {
 			w.Errorf("the token was not in service: %v", took)
+		}
+		w.post(client, "/broken", "body")
+		if rejections != 2 {
+			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
 		}
 	})
 }

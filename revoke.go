@@ -3,9 +3,12 @@ package tokencache
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 )
 
 const (
@@ -112,15 +115,20 @@ func (c *core) canRevoke() bool { return c.cfg.RevokeURL != "" || c.cfg.Dialect.
 
 // revokeEntry revokes both tokens of an entry. The entry is dead before the first request is sent.
 func (c *core) revokeEntry(ctx context.Context, e *entry) error {
-	var errs []error
+	return errors.Join(c.revokeTokens(ctx, e)...)
+}
+
+// revokeTokens is revokeEntry with an error for each token that could not be revoked.
+func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
 	if e.refresh != "" {
 		errs = append(errs, c.revokeToken(ctx, e, e.refresh, hintRefresh))
 	}
-	if e.header != "" && e.age(c.now()) != expired {
+	// A clock that was set forward does not end a token at the server.
+	if e.header != "" && e.remaining(c.now()) > 0 {
 		errs = append(errs, c.revokeToken(ctx, e, e.header[len("Bearer "):], hintAccess))
 	}
 	e.kill()
-	return errors.Join(errs...)
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // revokeToken asks the server to revoke one token.
@@ -128,34 +136,88 @@ func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) er
 	ctx, cancel := context.WithTimeoutCause(privileged(ctx, c), c.cfg.Timeout, errFlightTimeout)
 	defer cancel()
 	err := c.sendRevocation(ctx, e, token, hint)
+	for attempt := 1; ; attempt++ {
+		wait, again := revokeAfter(err, attempt)
+		if !again || sleep(ctx, wait) != nil {
+			break
+		}
+		err = c.sendRevocation(ctx, e, token, hint)
+	}
 	c.revoked(ctx, Revocation{Grant: e.grant, Hint: hint, Err: err})
 	return err
 }
 
+// revokeAfter decides whether a revocation is tried again, and when: while a server that is busy asks for a little time.
+// A shutdown with many tokens easily exceeds a rate limit, and revoking twice does no harm.
+func revokeAfter(err error, attempt int) (time.Duration, bool) {
+	var e *Error
+	if !errors.As(err, &e) || !isBusy(e.StatusCode) || e.RetryAfter <= 0 || e.RetryAfter > waitInFlight {
+		return 0, false
+	}
+	return e.RetryAfter + rand.N(backoffFirst<<min(attempt, 4)), true
+}
+
 func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string) error {
+	authorization, err := c.tryRevocation(ctx, e, token, hint)
+	var failed *Error
+	if errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized && c.disown(authorization) {
+		_, err = c.tryRevocation(ctx, e, token, hint)
+	}
+	return err
+}
+
+// tryRevocation sends one revocation request and tells what it was authenticated with.
+func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) (authorization string, err error) {
 	// The request is made while the token still lives: it may be what authenticates it.
 	req, scrub, err := c.revocationRequest(ctx, token, hint)
 	e.kill()
 	if err != nil || req == nil {
-		return err
+		return "", err
 	}
+	authorization = req.Header.Get("Authorization")
 	op := operation{name: "revocation", grant: e.grant, scrub: scrub}
 	ans, err := c.send(ctx, op, req)
 	if err != nil {
-		return err
+		return authorization, err
 	}
 	if ans.ok() {
-		return nil
+		return authorization, nil
 	}
-	if ans.status == http.StatusUnauthorized && req.Header.Get("Authorization") == "Bearer "+token {
-		return nil // a token that authenticates its own revocation, and is not accepted, has ended before
+	if ans.status == http.StatusUnauthorized && authorization == "Bearer "+token {
+		return authorization, nil // a token that authenticates its own revocation, and is not accepted, has ended before
 	}
 	err = c.failure(op, req.URL, ans)
 	var failed *Error
 	if errors.As(err, &failed) && failed.Code == "unsupported_token_type" && hint == hintAccess {
-		return nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
+		return authorization, nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
 	}
-	return err
+	return authorization, err
+}
+
+// disownEvery bounds what a revocation endpoint that accepts no token costs.
+const disownEvery = 10 * time.Second
+
+// disown kills the token of this cache with which a revocation was authenticated in vain, and reports whether it is
+// worth a second try with another: replicas can share a token, and the first to shut down revokes it for all.
+func (c *core) disown(authorization string) bool {
+	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
+		return false
+	}
+	c.disowning.Lock()
+	defer c.disowning.Unlock()
+	for _, item := range c.entries.Items() {
+		e := item.Object.(*entry)
+		if e.header != authorization || !e.alive() {
+			continue
+		}
+		now := monotonic()
+		if c.disowned != 0 && now-c.disowned < int64(disownEvery) {
+			return false
+		}
+		c.disowned = now
+		e.kill()
+	}
+	return true
 }
 
 func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrubber, error) {

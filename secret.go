@@ -97,8 +97,10 @@ func (s *scrubber) know(secret string) {
 // text replaces the secrets in t, however they are escaped.
 func (s *scrubber) text(t string) string {
 	var starts [256]bool
-	for _, c := range []byte(escapes) {
-		starts[c] = true
+	for _, kind := range escapes {
+		for _, c := range []byte(kind) {
+			starts[c] = true
+		}
 	}
 	for _, secret := range s.secrets {
 		starts[secret[0]] = true

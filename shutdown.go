@@ -96,14 +96,16 @@ func (c *core) revokeSome(ctx context.Context, some []remnant, atOnce int, faile
 	group.SetLimit(atOnce)
 	for _, r := range some {
 		group.Go(func() error {
-			err := c.revokeEntry(ctx, r.entry)
-			if err == nil {
+			errs := c.revokeTokens(ctx, r.entry)
+			if len(errs) == 0 {
 				r.in.Delete(r.key)
 				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			failed.add(err)
+			for _, err := range errs {
+				failed.add(err)
+			}
 			return nil
 		})
 	}

@@ -142,7 +142,8 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 		e.serveFrom(now, e.fresh)
 	case stale:
 		e.serveFrom(now, e.expires)
-		if !s.core.inFlight(ctx, s.key) {
+		// A renewal that Shutdown itself started would outlive it.
+		if !s.core.closed.Load() && !s.core.inFlight(ctx, s.key) {
 			s.core.fly(ctx, s, want{reason: reasonStale, seen: e})
 		}
 	default:

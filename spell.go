@@ -7,18 +7,27 @@ import (
 	"unicode/utf16"
 )
 
-// escapes are the characters with which an escaped character begins.
-const escapes = `%\&+`
+// escapes are the characters with which an escaped character begins: in URLs, in JSON and program text, in HTML.
+var escapes = [...]string{"%+", `\`, "&"}
 
-// spells returns how much of t's beginning spells secret, with any of its characters escaped as URLs, JSON, HTML or
-// program text have it; 0 if it does not.
+// spells returns how much of t's beginning spells secret, as it is or escaped in one of the ways of escapes; 0 if it
+// does not. Which characters are escaped makes no difference, since encoders disagree about that.
 func spells(t, secret string) int {
 	if strings.HasPrefix(t, secret) {
 		return len(secret)
 	}
+	for _, kind := range escapes {
+		if n := spellsEscaped(t, secret, kind); n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+func spellsEscaped(t, secret, kind string) int {
 	n := 0
 	for secret != "" {
-		char, width := unescape(t[n:])
+		char, width := unescape(t[n:], kind)
 		switch {
 		case width > 0 && strings.HasPrefix(secret, char):
 		case n < len(t) && t[n] == secret[0]:
@@ -33,8 +42,8 @@ func spells(t, secret string) int {
 }
 
 // unescape returns the character that t begins with in an escaped form, and the form's length; 0 if it does not.
-func unescape(t string) (char string, width int) {
-	if len(t) == 0 {
+func unescape(t, kind string) (char string, width int) {
+	if len(t) == 0 || strings.IndexByte(kind, t[0]) < 0 {
 		return "", 0
 	}
 	switch t[0] {

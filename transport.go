@@ -103,8 +103,14 @@ func (t *Transport) CloseIdleConnections() {
 func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry) (*http.Response, error) {
 	to := target(req)
 	e.answered(to, true, s.core.now())
-	holdBody(resp)
-	next, err := s.replace(req.Context(), e, to)
+	ctx := req.Context()
+	if !holdBody(resp) {
+		// The renewal could be waiting for this response's connection.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, heldWait)
+		defer cancel()
+	}
+	next, err := s.replace(ctx, e, to)
 	if err != nil || next == nil || next.header == e.header {
 		return resp, nil
 	}
@@ -113,7 +119,9 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		return resp, nil
 	}
 	resp.Body.Close()
+	next.replays.Add(1)
 	resp, err = t.send(req, body, next.header)
+	next.replays.Add(-1)
 	if err == nil {
 		next.answered(to, t.rejects(resp), s.core.now())
 	}
@@ -138,7 +146,11 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 
 // send sends a copy of the request with the given body and Authorization header.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string) (*http.Response, error) {
-	return t.roundTrip(withAuthorization(req, body, authorization), req)
+	resp, err := t.roundTrip(withAuthorization(req, body, authorization), req)
+	if err != nil {
+		err = scrubberFor(http.Header{"Authorization": {authorization}}, nil).err(err)
+	}
+	return resp, err
 }
 
 // roundTrip has the base send out on behalf of req. The answer names req, whatever the base put there: chains of redirects
@@ -147,9 +159,6 @@ func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
 	resp, err := t.base().RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
-	}
-	if err != nil {
-		err = scrubberFor(http.Header{"Authorization": out.Header["Authorization"]}, nil).err(err)
 	}
 	return resp, err
 }

@@ -68,6 +68,8 @@ func newCache(t *testing.T, cfg tokencache.Config) *tokencache.Cache {
 // withOrigin are the options that most tests use.
 var withOrigin = moov.Options{Origin: moovtest.Origin}
 
+func oneAtATime(cfg *tokencache.Config) { cfg.MaxConcurrent = 1 }
+
 // token returns the source's token, which must be had.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"path"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -62,12 +64,14 @@ func FailureOf(err error) (f Failure, ok bool) {
 // so an empty body is as good as its usual one; any other comes from something in between, and is left alone.
 func translate(e *tokencache.Error, _ http.Header, body []byte) {
 	var f Failure
-	foreign := json.Unmarshal(body, &f) != nil && len(body) > 0
+	_ = json.Unmarshal(body, &f)
 	e.RequestID = cmp.Or(f.CorrelationID, e.RequestID)
-	e.Code = cmp.Or(f.Extras.Code, f.Name)
-	e.Description = f.Name + " " + f.Extras.Code + ": " + f.Message
+	e.Code = cmp.Or(f.Extras.Code, f.Name, e.Code)
+	if f.Name != "" {
+		e.Description = strings.Replace(fmt.Sprintf("%s (%s): %s", f.Name, f.Extras.Code, f.Message), " ()", "", 1)
+	}
 	switch step := path.Base(e.URL); {
-	case foreign || step == "invalidate":
+	case len(body) > 0 && !json.Valid(body) || step == "invalidate":
 	case e.StatusCode == http.StatusUnauthorized && (step == StepAuthorizationGrant || e.Grant == "refresh_token"):
 		// A refused refresh token is documented for neither status. If it is the client after all, the next step says so.
 		e.Code = "invalid_grant"

@@ -62,9 +62,9 @@ func refreshIsOver(tok *oauth2.Token, now time.Time) bool {
 	if tok == nil || tok.Expiry.IsZero() || tok.ExpiresIn <= 0 {
 		return false
 	}
-	seconds, err := strconv.ParseInt(fmt.Sprint(tok.Extra("refresh_expires_in")), 10, 32)
+	seconds, err := strconv.ParseFloat(fmt.Sprint(tok.Extra("refresh_expires_in")), 64)
 	issued := tok.Expiry.Add(-time.Duration(tok.ExpiresIn) * time.Second)
-	return err == nil && seconds > 0 && !now.Before(issued.Add(time.Duration(seconds)*time.Second))
+	return err == nil && seconds > 0 && now.Sub(issued).Seconds() >= seconds
 }
 
 // authorize is the first step. Its request carries the user's password; the cache sends it once, and never elsewhere.

@@ -22,7 +22,8 @@ type Emulator struct {
 	behaviour Behaviour
 	tokens    []*Token
 	requests  int
-	arrivals  []time.Time // of the last second
+	counts    map[string]int // requests by path
+	arrivals  []time.Time    // of the last second
 	faults    map[string][]int
 	keys      map[string]bool // X-Idempotency-Key of the transfers that were made
 }
@@ -34,7 +35,7 @@ func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
 func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
 
 func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
-	e := &Emulator{behaviour: b.withDefaults(), faults: make(map[string][]int), keys: make(map[string]bool)}
+	e := &Emulator{behaviour: b.withDefaults(), counts: make(map[string]int), faults: make(map[string][]int), keys: make(map[string]bool)}
 	e.Emulator = serve(http.HandlerFunc(e.serve))
 	return e
 }
@@ -57,13 +58,9 @@ func (e *Emulator) Fail(path string, statuses ...int) {
 
 // Count returns how many requests for a path have arrived.
 func (e *Emulator) Count(path string) int {
-	n := 0
-	for _, x := range e.Transcript() {
-		if x.Path == path {
-			n++
-		}
-	}
-	return n
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.counts[path]
 }
 
 // An answer is what one request gets. A nil body is none.
@@ -91,6 +88,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.requests++
+	e.counts[r.URL.Path]++
 	// A UUID in the header of every answer.
 	w.Header().Set("X-Request-Id", fmt.Sprintf("00000000-0000-4000-8000-%012d", e.requests))
 	a := e.handle(r)

@@ -1,0 +1,22 @@
+package peers
+
+import (
+	"net/http"
+
+	"k8s.io/client-go/transport"
+
+	"github.com/tokencache/tokencache/benchmarks/peer"
+)
+
+var k8sPeer = peer.Peer{
+	Name:      "client-go",
+	Module:    "k8s.io/client-go",
+	NoContext: true,
+	Tokens: func(s peer.Setup) peer.TokenFunc {
+		return accessToken(transport.NewCachedTokenSource(fetchSource(s.Fetch)))
+	},
+	Transport: func(s peer.Setup) http.RoundTripper {
+		src := transport.NewCachedTokenSource(fetchSource(s.Fetch))
+		return transport.ResettableTokenSourceWrapTransport(src)(s.Base)
+	},
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokencache/tokencache/moov/moovtest"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// environment is an environment with these variables alone.
+func environment(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestFlowAgainstTheEmulator(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), nil, environment(), &stdout, &stderr); status != exitOK || stderr.Len() > 0 {
+		t.Fatalf("exit status %d: %s", status, stderr.String())
+	}
+	text := stdout.String()
+	for _, want := range []string{
+		"POST /oauth2/token  Authorization: [redacted]  {grant_type=client_credentials scope=/accounts.read /accounts.write}",
+		"{grant_type=refresh_token refresh_token=[redacted]}",
+		"POST /oauth2/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=access_token}",
+		"204 No Content",
+		"The server saw what it should have.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+	wantNoSecret(t, text)
+}
+
+func TestTranscriptAsJSON(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != exitOK {
+		t.Fatalf("exit status %d: %s", status, stderr.String())
+	}
+	var list []tokentest.Exchange
+	if err := json.Unmarshal(stdout.Bytes(), &list); err != nil || strings.Count(stdout.String(), "\n") != 1 {
+		t.Fatalf("not one line of JSON (%v):\n%s", err, stdout.String())
+	}
+	for _, x := range list {
+		if strings.HasPrefix(x.Path, "/oauth2/") && !(slices.Contains(x.Header, "Origin") && slices.Contains(x.Header, "X-Moov-Version")) {
+			t.Errorf("no Origin or version in %v", x)
+		}
+	}
+	if len(list) < 12 {
+		t.Errorf("got %d exchanges", len(list))
+	}
+	wantNoSecret(t, stdout.String())
+}
+
+func wantNoSecret(t *testing.T, text string) {
+	t.Helper()
+	for _, secret := range []string{moovtest.ClientSecret, "eyJ", "Basic "} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q shows in:\n%s", secret, text)
+		}
+	}
+}
+
+// Moov itself is played by another emulator, which the recording proxy leads to.
+func TestFlowAgainstAServerOfTheEnvironment(t *testing.T) {
+	for _, b := range []moovtest.Behaviour{{}, {Rotate: true, ExpiresIn: moovtest.Seconds, OriginOnRevoke: true, RevokeRelated: true}} {
+		b.ClientID, b.ClientSecret, b.Origins = "my-public-key", "my-secret-key", []string{"https://example.com"}
+		api := moovtest.New(b)
+		env := environment("MOOV_CLIENT_ID", b.ClientID, "MOOV_CLIENT_SECRET", b.ClientSecret,
+			"MOOV_ORIGIN", "https://example.com", "MOOV_BASE_URL", api.URL)
+		var stdout, stderr bytes.Buffer
+		if status := run(t.Context(), nil, env, &stdout, &stderr); status != exitOK {
+			t.Errorf("exit status %d: %s", status, stderr.String())
+		}
+		for _, private := range []string{b.ClientSecret, "by=bearer"} {
+			if strings.Contains(stdout.String(), private) {
+				t.Errorf("%q shows in:\n%s", private, stdout.String())
+			}
+		}
+		if n := len(api.Live()); n != 0 || api.Count("/oauth2/token") != 3 {
+			t.Errorf("%d live tokens, %d token requests", n, api.Count("/oauth2/token"))
+		}
+		api.Close()
+	}
+}
+
+func TestExitStatusSaysWhenTheServerSawSomethingElse(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		behaviour moovtest.Behaviour
+		sabotage  func(*moovtest.Emulator)
+		want      string
+	}{
+		{"nothing", moovtest.Behaviour{}, nil, ""},
+		{"wrong origin", moovtest.Behaviour{Origins: []string{"https://elsewhere.example"}}, nil, "step 1"},
+		{"token endpoint busy", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/token", 503) }, "step 1"},
+		{"API down", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/accounts", 200, 500) }, "step 2"},
+		{"refresh refused", moovtest.Behaviour{RefreshLifetime: 1}, nil, "step 3"},
+		{"revocation refused", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 500) }, "step 5"},
+		{"revocation refused at the end", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 204, 204, 500) }, "step 6"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			api := moovtest.New(row.behaviour)
+			defer api.Close()
+			if row.sabotage != nil {
+				row.sabotage(api)
+			}
+			broken := play(t.Context(), emulated(api), io.Discard)
+			if text := strings.Join(broken, "\n"); !strings.HasPrefix(text, row.want) || (text == "") != (row.want == "") {
+				t.Errorf("got %q, want %q", broken, row.want)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, row := range []struct {
+		args []string
+		env  []string
+		want int
+	}{
+		{[]string{"-h"}, nil, exitOK},
+		{[]string{"-nonsense"}, nil, exitUsage},
+		{[]string{"more"}, nil, exitUsage},
+		{nil, []string{"MOOV_CLIENT_ID", "id"}, exitUsage},
+		{nil, []string{"MOOV_CLIENT_SECRET", "s3cret-s3cret"}, exitUsage},
+		{nil, []string{"MOOV_CLIENT_ID", "id", "MOOV_CLIENT_SECRET", "s3cret-s3cret", "MOOV_BASE_URL", "api.moov.io"}, exitUsage},
+	} {
+		var stderr bytes.Buffer
+		if got := run(t.Context(), row.args, environment(row.env...), io.Discard, &stderr); got != row.want {
+			t.Errorf("%v %v: exit status %d, want %d", row.args, row.env, got, row.want)
+		}
+		if strings.Contains(stderr.String(), "s3cret") || stderr.Len() == 0 {
+			t.Errorf("%v: said %q", row.args, stderr.String())
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tokencache/tokencache/sensibill/sensibilltest"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// play runs the program with an environment and returns what it printed and its exit status.
+func play(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	status = run(t.Context(), args, func(name string) string { return env[name] }, &out, &complaints)
+	return out.String(), complaints.String(), status
+}
+
+// secrets are what must never be printed.
+var secrets = []string{"carols+secret=1", "wrong+secret=1", "builder-builder", sensibilltest.ClientSecret}
+
+func wantNoSecret(t *testing.T, text string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is printed", secret)
+		}
+	}
+}
+
+func TestTheEmulatorSeesWhatItShould(t *testing.T) {
+	stdout, stderr, status := play(t, nil)
+	if status != exitOK || stderr != "" {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+	if !strings.Contains(stdout, "The server saw what it should have: 24 requests.") {
+		t.Errorf("no summary in:\n%s", stdout)
+	}
+	wantNoSecret(t, stdout)
+}
+
+func TestJSONIsTheTranscript(t *testing.T) {
+	stdout, stderr, status := play(t, nil, "-json")
+	if status != exitOK || stderr != "" || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+	var list []tokentest.Exchange
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list) != 24 {
+		t.Fatalf("got %d exchanges, %v; want 24", len(list), err)
+	}
+	grant := list[2]
+	if grant.Method != "GET" || grant.Path != "/api/v1/authorizationGrant" || grant.Status != 200 ||
+		grant.Query["redirect"] != "false" || !slices.Contains(grant.Header, "Authorization") {
+		t.Errorf("the first step: got %+v", grant)
+	}
+	wantNoSecret(t, stdout)
+}
+
+// The emulator takes the place of a real server.
+func TestARealServer(t *testing.T) {
+	e := sensibilltest.New(sensibilltest.Behaviour{})
+	defer e.Close()
+	bob := sensibilltest.DefaultUsers()[1]
+	for _, row := range []struct {
+		name, variable, value string
+		status                int
+		says                  string
+	}{
+		{"all is well", "CREDENTIAL_TYPE", "sensibill", exitOK, ""},
+		{"wrong password", "ACCESS_SECRET", "wrong+secret=1", exitBroken, "authorizationGrant failed: 401"},
+		{"wrong client", "CLIENT_SECRET", "wrong+secret=1", exitBroken, "accessToken failed: 401"},
+		{"plain http", "BASE_URL", "http://sensibill.example.com/api/v1", exitUsage, "https"},
+		{"incomplete", "ACCESS_ID", "", exitUsage, "SENSIBILL_ACCESS_ID"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			env := map[string]string{
+				"SENSIBILL_BASE_URL": e.BaseURL(), "SENSIBILL_REDIRECT_URI": sensibilltest.RedirectURI,
+				"SENSIBILL_CLIENT_KEY": sensibilltest.ClientKey, "SENSIBILL_CLIENT_SECRET": sensibilltest.ClientSecret,
+				"SENSIBILL_ACCESS_ID": bob.AccessID, "SENSIBILL_ACCESS_SECRET": bob.AccessSecret,
+			}
+			env["SENSIBILL_"+row.variable] = row.value
+			stdout, stderr, status := play(t, env)
+			if status != row.status || !strings.Contains(stderr, row.says) {
+				t.Errorf("exit status %d, want %d: %s", status, row.status, stderr)
+			}
+			wantNoSecret(t, stdout+stderr)
+			if strings.Contains(stdout, "accessID=") {
+				t.Errorf("the user's data is printed:\n%s", stdout)
+			}
+		})
+	}
+	if access, _ := e.Live(); access != 0 {
+		t.Errorf("%d tokens are alive", access)
+	}
+}
+
+func TestWhatTheServerShouldHaveSeenIsCompared(t *testing.T) {
+	p, err := emulated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	p.stages = p.stages[:2]
+	p.stages[1].play = p.stages[0].play // registers the user again, instead of logging in
+	p.play(t.Context(), &bytes.Buffer{})
+	if len(p.broken) != 2 || !strings.Contains(p.broken[1], "the server saw") {
+		t.Errorf("got %q, want two complaints", p.broken)
+	}
+}

@@ -1,0 +1,2 @@
+// Package finapi configures tokencache for finAPI.
+package finapi

@@ -1,0 +1,93 @@
+package finapitest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+)
+
+type role int
+
+const (
+	roleClient role = iota
+	roleUser
+)
+
+// authorize finds the live access token of a request and checks its role. It is taken from the Authorization header
+// alone, after the word Bearer.
+func (e *Emulator) authorize(r *http.Request, needed role) (*token, *refusal) {
+	value, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return nil, errNoAuthentication
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.state.byValue[value]
+	if t == nil || t.Refresh || !t.alive(time.Now()) {
+		return nil, &refusal{status: http.StatusUnauthorized, oauthError: "invalid_token", message: "Invalid access token: " + value}
+	}
+	if (t.User == "") != (needed == roleClient) {
+		return nil, errRole
+	}
+	return t, nil
+}
+
+// A user is what a user was created with.
+type user struct {
+	ID                  string `json:"id"`
+	Password            string `json:"password,omitempty"`
+	Email               string `json:"email"`
+	Phone               string `json:"phone"`
+	IsAutoUpdateEnabled bool   `json:"isAutoUpdateEnabled"`
+}
+
+// createUser answers with what was sent, the password included. Assumed: the statuses, and that ID and password are
+// required (finAPI makes them up).
+func (e *Emulator) createUser(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+	if _, refusal := e.authorize(r, roleClient); refusal != nil {
+		return refusal
+	}
+	var u user
+	if err := json.NewDecoder(r.Body).Decode(&u); err != nil || u.ID == "" || u.Password == "" {
+		return refuse(http.StatusBadRequest, "MISSING_FIELD", "id and password are needed")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, exists := e.b.Users[u.ID]; exists {
+		return refuse(http.StatusUnprocessableEntity, "ENTITY_EXISTS", "The user exists")
+	}
+	changed := e.b.withDefaults()
+	changed.Users[u.ID] = u.Password
+	e.b = changed
+	e.state.created[u.ID] = u
+	write(w, http.StatusCreated, u)
+	return nil
+}
+
+func (e *Emulator) authorizedUser(w http.ResponseWriter, r *http.Request) *refusal {
+	t, refusal := e.authorize(r, roleUser)
+	if refusal != nil {
+		return refusal
+	}
+	e.mu.Lock()
+	u := e.state.created[t.User]
+	e.mu.Unlock()
+	u.ID, u.Password = t.User, ""
+	write(w, http.StatusOK, u)
+	return nil
+}
+
+func (e *Emulator) clientConfiguration(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+	if _, refusal := e.authorize(r, roleClient); refusal != nil {
+		return refusal
+	}
+	seconds := func(d time.Duration) int { return max(int(d/time.Second), 0) }
+	write(w, http.StatusOK, map[string]int{
+		"clientAccessTokensValidityPeriod": seconds(b.ClientLifetime),
+		"userAccessTokensValidityPeriod":   seconds(b.UserLifetime),
+		"refreshTokensValidityPeriod":      seconds(b.RefreshLifetime),
+		"maxUserLoginAttempts":             b.MaxLoginAttempts,
+	})
+	return nil
+}

@@ -1,0 +1,238 @@
+package tokencache_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"math"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+)
+
+// tokenAnswers are answers in the shapes that real servers have, the plain and the peculiar.
+var tokenAnswers = []string{
+	`{"access_token":"yvMbx_TgwdYE0hgOVb8N4ZOvxOukqfjz","token_type":"bearer","refresh_token":"0b9KjiBVlZLz7a4HshSAIcFuscStiXT1","expires_in":3600,"scope":"all"}`,
+	`{"access_token":"fnsXpguIBkChhCsN8bVty9Y68AsUvJYy","token_type":"bearer","expires_in":3599,"scope":"all"}`,
+	`{"token_type":"Bearer","access_token":"eyJ.eyJ.x","refresh_token":"eyJ.eyJ.y","expires_in":1736964352,"scope":"/accounts.read /accounts.write"}`,
+	`{"token_type":"opaque","access_token":"abc","refresh_token":"def","expires_in":900,"scope":"/accounts.read"}`,
+	`{"token_id":"oRXB","access_token":"vVYG","refresh_token":"kLDm","token_type":"bearer","expires_in":10800,"refresh_expires_in":21600}`,
+	`{"token_id":"oRXB","access_token":"vVYG","expires_in":10800}`,
+	`{"access_token":"c9SQxWWhmdVRlyh0zh8gZDTkubVF","expires_in":"3599"}`,
+	`{"access_token":"a","expires_in":43199,"expires_at":"2026-11-22T16:00:00Z","refresh_token_expires_in":5,"refresh_token_expires_at":"2026-11-22T16:00:00Z"}`,
+	`{"success":true,"data":{"access_token":"a","access_token_ttl":"2026-11-22 16:00:00+00"}}`,
+	`{"accessToken":"a","expiresIn":300,"refreshExpiresIn":600}`,
+	`{"access_token":"a","expires_in":0,"nonce":"2026","app_id":"APP","api_domain":"https://www.example.com"}`,
+	`{"idToken":"a"}`,
+	`access_token=a&token_type=bearer&expires_in=5184000`,
+	"\ufeff{\"access_token\":\"a\"}",
+	`{"access_token":"a","access_token":"b"}`,
+	`{"access_token":"SECRET","token_type":"SECRET"}`,
+	`{"error":"bad_verification_code","error_description":"SECRET"}`,
+	`[]`, `null`, ``, `<html>log in</html>`, `{"access_token":"a\n"}`, `{"access_token":"a","expires_in":1e400}`,
+}
+
+var errorAnswers = []string{
+	`{"error":"invalid_token","error_description":"Invalid access token: SECRET"}`,
+	`{"error":"unauthorized","error_description":"An Authentication object was not found in the SecurityContext"}`,
+	`{"error":"unauthorized","errorDescription":"An Authentication object was not found in the SecurityContext"}`,
+	`{"errors":[{"message":"The requested resource is locked","code":"LOCKED","type":"TECHNICAL"}],"date":"2018-01-01 00:00:00.000","requestId":"selfgen-ddf0","endpoint":"https://finapi.io","authContext":"1/2","bank":"00000000"}`,
+	`{"errors":[{"message":null,"code":"BAD_REQUEST","type":"BUSINESS","multiStepAuthentication":null}],"bank":null}`,
+	`{"error":"free text"}`,
+	`{"scope":"is required","refresh_token":"SECRET"}`,
+	`{"token":"is required","token_type_hint":"unknown"}`,
+	`{"name":"AuthorizationError","correlationID":"4692-1557955193.458-10.3.123.11-468","message":"no","extras":{"code":"cannot_authenticate"}}`,
+	`{"error":{"code":30000,"description":"SECRET","name":"x"}}`,
+	`{"error":"access_denied"}`, `{"error":"invalid_request"}`, `{"error":"invalid_grant"}`, `{"error":"invalid_client"}`,
+	`error=invalid_grant&error_description=SECRET`,
+	`{"access_token":"SECRET"`, `<html><h1>502</h1>SECRET</html>`, `404 page not found`, ``, `[`, `{"error":1e999}`,
+}
+
+var mediaTypes = []string{"application/json", "application/x-www-form-urlencoded", "text/plain; charset=utf-8", "text/html", ""}
+
+// encoders are the escapes that a fuzzed answer may show a secret in.
+var encoders = []func(string) string{
+	func(s string) string { return s }, url.QueryEscape, url.PathEscape, html.EscapeString,
+	func(s string) string { s = strconv.Quote(s); return s[1 : len(s)-1] },
+}
+
+// echoing replaces SECRET in a body by an escaped secret. A secret that is short, or like what stands for one, is
+// replaced by another.
+func echoing(body, secret string, form uint8) (echo, used, escaped string) {
+	if len(secret) < 8 || strings.Contains("[redacted]", secret[:1]) || strings.ContainsAny(secret, "[]") || secret != strings.ToValidUTF8(secret, "") {
+		secret = userPassword
+	}
+	escaped = encoders[int(form)%len(encoders)](secret)
+	text, _ := json.Marshal(escaped)
+	if strings.HasPrefix(body, "{") {
+		return strings.ReplaceAll(body, "SECRET", string(text[1:len(text)-1])), secret, escaped
+	}
+	return strings.ReplaceAll(body, "SECRET", escaped), secret, escaped
+}
+
+func addAnswers(f *testing.F, bodies []string) {
+	for i, body := range bodies {
+		for j, media := range mediaTypes {
+			f.Add(uint16(100*i+j), media, body, userPassword, uint8(i+j))
+		}
+	}
+	f.Add(uint16(0), "", bodies[0], `abc\\<`+"\n%4100", uint8(3))
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	addAnswers(f, tokenAnswers)
+	f.Fuzz(func(t *testing.T, status uint16, contentType, body, secret string, form uint8) {
+		body, secret, escaped := echoing(body, secret, form)
+		params := grantParams("password")
+		params.Set("password", secret)
+		a := fixedAnswer{status: 200 + int(status)%100, header: http.Header{"Content-Type": {contentType}}, body: body}
+		begin := time.Now()
+		tok, err := a.asks(t, params, nil)
+		again, err2 := a.asks(t, params, nil)
+		if (tok == nil) == (err == nil) || fmt.Sprint(err) != fmt.Sprint(err2) || tok != nil && again.AccessToken != tok.AccessToken {
+			t.Fatalf("%v, %v, then %v, %v", tok, err, again, err2)
+		}
+		if err != nil {
+			checkFuzzedError(t, err, secret, escaped)
+			return
+		}
+		if len(body) > 1<<20 || tok.AccessToken == "" || strings.ContainsAny(tok.AccessToken, "\r\n\x00") || tok.Type() != "Bearer" {
+			t.Errorf("accepted %q from %d bytes", tok.AccessToken, len(body))
+		}
+		if tok.Extra("refresh_token") != nil || tok.Extra("access_token") != nil {
+			t.Error("a token is an extra field")
+		}
+		if left := tok.Expiry.Sub(begin); !tok.Expiry.IsZero() && (left <= 0 || left > tenYears+time.Minute) {
+			t.Errorf("expires in %v", left)
+		}
+	})
+}
+
+func FuzzErrorAnswer(f *testing.F) {
+	addAnswers(f, errorAnswers)
+	addAnswers(f, tokenAnswers)
+	f.Fuzz(func(t *testing.T, status uint16, contentType, body, secret string, form uint8) {
+		body, secret, escaped := echoing(body, secret, form)
+		params := grantParams([]string{"password", "refresh_token", "client_credentials"}[int(status)%3])
+		params.Set("password", secret)
+		a := fixedAnswer{status: 300 + int(status)%300, header: http.Header{"Content-Type": {contentType}}, body: body}
+		tok, err := a.asks(t, params, nil)
+		var e *tokencache.Error
+		if tok != nil || !errors.As(err, &e) {
+			t.Fatalf("%v, %v", tok, err)
+		}
+		if e.StatusCode != a.status && len(body) <= 1<<20 || len(e.Code) > 103 || len(e.Description) > 503 {
+			t.Errorf("%+v", e)
+		}
+		checkFuzzedError(t, err, secret, escaped)
+	})
+}
+
+// checkFuzzedError checks what holds for every error.
+func checkFuzzedError(t *testing.T, err error, secret, escaped string) {
+	t.Helper()
+	text := err.Error()
+	if !strings.HasPrefix(text, "tokencache: token request (") || strings.ContainsAny(text, "\r\n\x00") || len(text) > 2000 {
+		t.Errorf("message: %q", text)
+	}
+	shown := []string{text}
+	var r *oauth2.RetrieveError
+	if errors.As(err, &r) {
+		if r.Response == nil || r.Response.Request != nil || len(r.Body) > 8<<10 {
+			t.Errorf("%+v, %d bytes", r.Response, len(r.Body))
+		}
+		shown = append(shown, r.Error(), r.ErrorCode, r.ErrorDescription, r.ErrorURI, string(r.Body))
+	}
+	for _, text := range shown {
+		if strings.Contains(text, secret) || strings.Contains(text, escaped) {
+			t.Errorf("%q is in %q", secret, text)
+		}
+	}
+}
+
+func FuzzChallenge(f *testing.F) {
+	for _, field := range []string{
+		`Bearer realm="a, b", error="insufficient_scope", scope=x`, `Basic realm="tokentest"`, `Bearer error="invalid_token"`,
+		`Negotiate YWJj==, Bearer error="x"`, `Newauth realm="apps", type=1, title="Login to \"apps\"", Basic realm="simple"`, `Bearer error="\`, `,=,`,
+	} {
+		f.Add(field)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		all := tokencache.ParseChallenges([]string{field})
+		var b strings.Builder
+		for i, c := range all {
+			if c.Scheme == "" || c.Scheme != strings.ToLower(c.Scheme) {
+				t.Errorf("scheme %q", c.Scheme)
+			}
+			b.WriteString(map[bool]string{true: ", "}[i > 0] + c.Scheme)
+			sep := " "
+			for name, value := range c.Params {
+				if name == "" || name != strings.ToLower(name) {
+					t.Errorf("parameter %q", name)
+				}
+				b.WriteString(sep + name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`)
+				sep = ", "
+			}
+		}
+		if again := tokencache.ParseChallenges([]string{b.String()}); !reflect.DeepEqual(again, all) {
+			t.Errorf("%q gives %q, and %q gives %q", field, all, b.String(), again)
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, text := range []string{"", "0", "7", "-1", "1.5", " 120 ", "4294967296", "Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999", "Wed, 31 Dec 9999 23:59:59 GMT"} {
+		f.Add(text)
+	}
+	read := func(t *testing.T, text string) time.Duration {
+		_, err := (fixedAnswer{status: 429, header: http.Header{"Retry-After": {text}}}).asks(t, grantParams("client_credentials"), nil)
+		var e *tokencache.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		return e.RetryAfter
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d := read(t, text)
+		if d < 0 {
+			t.Fatalf("%q gives %v", text, d)
+		}
+		seconds := d / time.Second
+		if again := read(t, fmt.Sprint(int64(seconds))); again != min(seconds, math.MaxUint32)*time.Second {
+			t.Errorf("%q gives %v, and as seconds %v", text, d, again)
+		}
+	})
+}
+
+func FuzzLifetime(f *testing.F) {
+	for _, text := range []string{"", "0", "3600", "3600.0", "3599.7", "-1", "1e12", "1e400", "1e-12", "1576797207", "1736964352", "1795320900", "NaN", "inf", "0x1p-2", "43199", " 900 "} {
+		f.Add(text, int64(1_795_320_000))
+	}
+	f.Fuzz(func(t *testing.T, text string, at int64) {
+		start := time.Unix(at%(1<<35), 0)
+		life := tokencache.Lifetime(map[string]any{"expires_in": text}, start)
+		if life < 0 || life > tenYears {
+			t.Fatalf("%q at %v gives %v", text, start, life)
+		}
+		if trimmed := strings.TrimSpace(text); tokencache.Lifetime(map[string]any{"expires_in": json.Number(trimmed)}, start) != life {
+			t.Errorf("%q is not read as the number is", text)
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		plain := err == nil && seconds > 0 && seconds <= tenYears.Seconds()
+		if plain && (life <= 0 || math.Abs(life.Seconds()-seconds) > 1e-6) {
+			t.Errorf("%q at %v gives %v", text, start, life)
+		}
+		if err != nil && life != 0 {
+			t.Errorf("%q gives %v", text, life)
+		}
+	})
+}

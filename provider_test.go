@@ -1,0 +1,152 @@
+package tokencache_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// Promise 6, for a job that runs once a night.
+func TestARefusedPasswordIsNotSentAThirdTimeHoweverRarelyItIsTried(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+		for range 7 {
+			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
+				w.Errorf("got %v, want ErrInvalidGrant", err)
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		w.wantFetches(2)
+	})
+}
+
+// Promise 7: what never left the process cannot have spent a refresh token.
+func TestARefreshTokenIsAsGoodAsBeforeWhenTheRequestWasNotSent(t *testing.T) {
+	var refused error
+	header := http.Header{}
+	for name, spoil := range map[string]func(){
+		"HeaderFunc fails":           func() { refused = errors.New("no") },
+		"a header with a line break": func() { header.Set("X-Request-Id", "two\nlines") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused, header = nil, http.Header{}
+			change := func(cfg *tokencache.Config) {
+				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return header, refused }
+			}
+			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+				alice := w.cache.Password("alice", "wonderland")
+				w.token(alice)
+				time.Sleep(2 * time.Hour)
+				spoil()
+				if _, err := alice.Token(); err == nil {
+					w.Error("the request was sent")
+				}
+				refused, header = nil, http.Header{}
+				alice.Reset()
+				w.token(alice)
+				if requests := w.srv.Requests(); len(requests) != 2 || requests[1].GrantType != "refresh_token" {
+					w.Errorf("%d token requests, the last with grant %s; want 2, the last with refresh_token",
+						len(requests), requests[len(requests)-1].GrantType)
+				}
+			})
+		})
+	}
+}
+
+// byClient revokes with the client's own token, at a path of the API, which answers 401 to a dead one.
+func byClient(cfg *tokencache.Config) {
+	endpoint, _ := url.Parse(cfg.TokenURL)
+	endpoint.Path = "/revocations"
+	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
+		client, err := c.ClientCredentials().TokenContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req, err := http.NewRequestWithContext(ctx, "POST", endpoint.String(), strings.NewReader(token))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+client.AccessToken)
+		return req, nil
+	}
+}
+
+// revoker answers byClient's requests.
+func (w *world) revoker() {
+	w.srv.Update(func(b *tokentest.Behaviour) {
+		b.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var token [256]byte
+			n, _ := r.Body.Read(token[:])
+			w.srv.Revoke(string(token[:n]))
+		})
+	})
+}
+
+func TestARevocationWhoseAuthenticationHasEndedIsSentAgainWithAnother(t *testing.T) {
+	users := map[string]string{"a": "1", "b": "2", "c": "3"}
+	inBubble(t, tokentest.Behaviour{Users: users}, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.ClientCredentials())
+		for user, password := range users {
+			w.token(w.cache.Password(user, password))
+		}
+		w.srv.RevokeSubject("client") // a replica did
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantDead()
+		w.wantFetches(5)
+	})
+}
+
+func TestARevocationEndpointThatAcceptsNoTokenCostsOneFetch(t *testing.T) {
+	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}
+	inBubble(t, tokentest.Behaviour{Users: users}, byClient, func(w *world) {
+		w.token(w.cache.ClientCredentials())
+		for user, password := range users {
+			w.token(w.cache.Password(user, password))
+		}
+		w.srv.Update(func(b *tokentest.Behaviour) {
+			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/revocations" }
+		})
+		if err := w.cache.Shutdown(w.Context()); err == nil {
+			w.Error("Shutdown hides what was not revoked")
+		}
+		w.wantFetches(6)
+	})
+}
+
+func TestShutdownRenewsNoStaleTokenOfTheClient(t *testing.T) {
+	b := tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
+	inBubble(t, b, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.Password("alice", "wonderland"))
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(85 * time.Second) // stale
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		time.Sleep(20 * time.Second) // for what may have been left under way
+		w.wantFetches(2)
+		w.wantDead()
+	})
+}
+
+// The grant of a user has nothing to do with a refused revocation.
+func TestARefusedRevocationIsNoRefusedGrant(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		w.srv.Fail("revoke", -1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_request"}`})
+		err := alice.Revoke(w.Context())
+		if err == nil || errors.Is(err, tokencache.ErrInvalidGrant) {
+			w.Errorf("got %v, want an error that is not ErrInvalidGrant", err)
+		}
+	})
+}

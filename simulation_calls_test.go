@@ -1,0 +1,105 @@
+package tokencache_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tokencache/tokencache"
+	"golang.org/x/oauth2"
+)
+
+// call is one caller's part in a step.
+func (w *simWorld) call(s step) {
+	ctx, cancel := context.WithCancel(context.Background())
+	switch {
+	case s.limit > 0 && s.cancel:
+		w.faults.Add(1)
+		timer := time.AfterFunc(s.limit, cancel)
+		defer timer.Stop()
+	case s.limit > 0:
+		ctx, cancel = context.WithTimeout(ctx, s.limit)
+	}
+	defer cancel()
+	began := time.Now()
+	err := w.act(ctx, s)
+	w.judge.returned(s, began, err)
+}
+
+func (w *simWorld) act(ctx context.Context, s step) error {
+	src := w.source(s.key)
+	switch s.what {
+	case "token":
+		tok, err := w.token(ctx, src)
+		if err == nil {
+			w.judge.used(scopeOf(s.key), tok.AccessToken)
+			w.mu.Lock()
+			w.latest[s.key] = tok
+			w.mu.Unlock()
+		}
+		return err
+	case "GET", "POST", "POST once":
+		return w.request(ctx, s, src)
+	case "Invalidate":
+		w.mu.Lock()
+		tok := w.latest[s.key]
+		w.mu.Unlock()
+		if tok != nil {
+			src.Invalidate(tok)
+			w.judge.killed(tok.AccessToken, "Invalidate")
+		}
+	case "Revoke":
+		return w.revoke(ctx, s.key, src)
+	case "Reset":
+		w.judge.resets(s.key)
+		src.Reset()
+	case "log in again":
+		if w.plan.keys[s.key].kind == kindSession {
+			w.logIn(s.key)
+		}
+	case "Shutdown":
+		w.faults.Add(1)
+		return w.shutdown(s)
+	}
+	return nil
+}
+
+func (w *simWorld) token(ctx context.Context, src *tokencache.Source) (*oauth2.Token, error) {
+	if w.bug.token != nil {
+		return w.bug.token(ctx, src)
+	}
+	return src.TokenContext(ctx)
+}
+
+// request sends a request to the API.
+func (w *simWorld) request(ctx context.Context, s step, src *tokencache.Source) error {
+	number := strconv.FormatInt(w.number.Add(1), 10)
+	var body io.Reader
+	text := ""
+	if s.what != "GET" {
+		text = "body of " + number
+		body = strings.NewReader(text)
+	}
+	if s.what == "POST once" {
+		body = io.MultiReader(body)
+	}
+	method, _, _ := strings.Cut(s.what, " ")
+	req, err := http.NewRequestWithContext(ctx, method, w.srv.URL+s.path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Key", scopeOf(s.key))
+	req.Header.Set("X-Number", number)
+	req.Header.Set("X-Body", text)
+	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.bug.wrap(w.bug.api, &apiWire{w.network, w.judge})}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}

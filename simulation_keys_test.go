@@ -1,0 +1,91 @@
+package tokencache_test
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/tokentest"
+	"golang.org/x/oauth2"
+)
+
+// source returns a source of a key: the one that others have, or another.
+func (w *simWorld) source(key int) *tokencache.Source {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k, scope := w.plan.keys[key], scopeOf(key)
+	if src := w.sources[key]; src != nil && w.number.Add(1)%2 == 0 {
+		return src
+	}
+	var src *tokencache.Source
+	switch k.kind {
+	case kindClient:
+		src = w.cache.ClientCredentials(scope)
+	case kindClientRefresh:
+		src = w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{scope}, UseRefreshToken: true})
+	case kindPassword:
+		src = w.cache.Password(k.user, k.password, scope)
+	case kindPasswordFunc:
+		src = w.cache.PasswordFunc(k.user, func(context.Context) (string, error) { return w.password(k.user), nil }, scope)
+	case kindSession:
+		src = w.cache.RefreshToken("session "+scope, w.saved[key], scope)
+	}
+	if w.bug.grant != nil {
+		src = w.cache.Source(w.bug.grant(k, scope))
+	}
+	w.sources[key] = src
+	return src
+}
+
+func scopeOf(key int) string { return "key" + strconv.Itoa(key) }
+
+// logIn makes a session anew, as a login page would: without the library.
+func (w *simWorld) logIn(key int) {
+	k := w.plan.keys[key]
+	r := &tokenRequest{key: scopeOf(key), sent: time.Now(), wall: w.wall.now()}
+	resp, err := w.srv.Client().PostForm(w.srv.TokenURL(), url.Values{
+		"grant_type": {"password"}, "username": {k.user}, "password": {w.password(k.user)}, "scope": {r.key},
+		"client_id": {"client"}, "client_secret": {"secret"},
+	})
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	r.body, err = io.ReadAll(resp.Body)
+	a := r.answer()
+	if err != nil || a.RefreshToken == "" {
+		return
+	}
+	tok := &oauth2.Token{AccessToken: a.AccessToken, RefreshToken: a.RefreshToken}
+	if a.ExpiresIn > 0 {
+		tok.Expiry = r.wall.Add(time.Duration(a.ExpiresIn) * time.Second)
+	}
+	w.judge.loggedIn(r, a)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.saved[key], w.sources[key] = tok, nil
+}
+
+func (w *simWorld) password(user string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passwords[user]
+}
+
+func (w *simWorld) learnPassword(user string) {
+	w.srv.Update(func(b *tokentest.Behaviour) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.passwords[user] = b.Users[user]
+	})
+}
+
+func (w *simWorld) subject(key int) string {
+	if k := w.plan.keys[key]; k.kind != kindClient && k.kind != kindClientRefresh {
+		return k.user
+	}
+	return "client"
+}
