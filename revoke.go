@@ -92,6 +92,9 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 	}
 	err := c.revokeEntry(ctx, e)
 	c.entries.Delete(s.key)
+	if err != nil {
+		c.supersede(s.key, &entry{}, e, c.now()) // for Shutdown, or another Revoke
+	}
 	return errors.Join(err, c.revokeSuperseded(ctx, s.key))
 }
 
@@ -135,13 +138,17 @@ func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
 func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) error {
 	ctx, cancel := context.WithTimeoutCause(privileged(ctx, c), c.cfg.Timeout, errFlightTimeout)
 	defer cancel()
-	err := c.sendRevocation(ctx, e, token, hint)
+	send := func() error { // what authenticates it, and what sends it, is user code
+		_, err := protect(ctx, func() (struct{}, error) { return struct{}{}, c.sendRevocation(ctx, e, token, hint) })
+		return err
+	}
+	err := send()
 	for attempt := 1; ; attempt++ {
 		wait, again := revokeAfter(err, attempt)
 		if !again || sleep(ctx, wait) != nil {
 			break
 		}
-		err = c.sendRevocation(ctx, e, token, hint)
+		err = send()
 	}
 	c.revoked(ctx, Revocation{Grant: e.grant, Hint: hint, Err: err})
 	return err
@@ -158,12 +165,13 @@ func revokeAfter(err error, attempt int) (time.Duration, bool) {
 }
 
 func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string) error {
-	authorization, err := c.tryRevocation(ctx, e, token, hint)
-	var failed *Error
-	if errors.As(err, &failed) && failed.StatusCode == http.StatusUnauthorized && c.disown(authorization) {
-		_, err = c.tryRevocation(ctx, e, token, hint)
+	for try := 1; ; try++ {
+		authorization, err := c.tryRevocation(ctx, e, token, hint)
+		var failed *Error
+		if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized || try == revocationTries || !c.disown(authorization) {
+			return err
+		}
 	}
-	return err
 }
 
 // tryRevocation sends one revocation request and tells what it was authenticated with.
@@ -181,6 +189,7 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 		return authorization, err
 	}
 	if ans.ok() {
+		c.disowner.accepted()
 		return authorization, nil
 	}
 	if ans.status == http.StatusUnauthorized && authorization == "Bearer "+token {
@@ -192,32 +201,6 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 		return authorization, nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
 	}
 	return authorization, err
-}
-
-// disownEvery bounds what a revocation endpoint that accepts no token costs.
-const disownEvery = 10 * time.Second
-
-// disown kills the token of this cache with which a revocation was authenticated in vain, and reports whether it is
-// worth a second try with another: replicas can share a token, and the first to shut down revokes it for all.
-func (c *core) disown(authorization string) bool {
-	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
-		return false
-	}
-	c.disowning.Lock()
-	defer c.disowning.Unlock()
-	for _, item := range c.entries.Items() {
-		e := item.Object.(*entry)
-		if e.header != authorization || !e.alive() {
-			continue
-		}
-		now := monotonic()
-		if c.disowned != 0 && now-c.disowned < int64(disownEvery) {
-			return false
-		}
-		c.disowned = now
-		e.kill()
-	}
-	return true
 }
 
 func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrubber, error) {

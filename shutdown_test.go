@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -295,4 +296,30 @@ func (w *world) login() *oauth2.Token {
 	}
 	saved.AccessToken = ""
 	return saved
+}
+
+func TestUserCodeThatPanicsInARevocationIsAnError(t *testing.T) {
+	misbehave := func() {}
+	header := func(cfg *tokencache.Config) {
+		cfg.HeaderFunc = func(context.Context) (http.Header, error) { misbehave(); return nil, nil }
+	}
+	for name, panics := range map[string]func(){"panic": func() { panic("header") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			misbehave = func() {}
+			inBubble(t, tokentest.Behaviour{}, header, func(w *world) {
+				alice, app := w.cache.Password("alice", "wonderland"), w.cache.ClientCredentials()
+				w.token(alice)
+				w.token(app)
+				misbehave = panics
+				if alice.Revoke(w.Context()) == nil || w.cache.Shutdown(w.Context()) == nil {
+					w.Error("want an error from Revoke and from Shutdown")
+				}
+				misbehave = func() {}
+				if err := w.cache.Shutdown(w.Context()); err != nil {
+					w.Error(err)
+				}
+				w.wantDead()
+			})
+		})
+	}
 }

@@ -33,7 +33,7 @@ func (w *simWorld) act(ctx context.Context, s step) error {
 	src := w.source(s.key)
 	switch s.what {
 	case "token":
-		tok, err := w.token(ctx, src)
+		tok, err := w.token(ctx, s.key, src)
 		if err == nil {
 			w.judge.used(scopeOf(s.key), tok.AccessToken)
 			w.mu.Lock()
@@ -67,9 +67,9 @@ func (w *simWorld) act(ctx context.Context, s step) error {
 	return nil
 }
 
-func (w *simWorld) token(ctx context.Context, src *tokencache.Source) (*oauth2.Token, error) {
+func (w *simWorld) token(ctx context.Context, key int, src *tokencache.Source) (*oauth2.Token, error) {
 	if w.bug.token != nil {
-		return w.bug.token(ctx, src)
+		return w.bug.token(ctx, w, key, src)
 	}
 	return src.TokenContext(ctx)
 }

@@ -46,10 +46,11 @@ type judge struct {
 	tokens     map[string]*seenToken
 	underWay   map[string]int       // token requests by key
 	consumed   map[string]bool      // refresh tokens
-	refused    map[[2]string]int    // answers to a password in a row, by key and password
+	refused    map[[2]string]int    // answers to a password in a row, by user and password
 	wrong      map[[2]string]int    // the server's own refusals of a password in a row, by user and password
 	delivered  map[string]time.Time // when the answer with a token has arrived
 	forgiven   map[string]time.Time // until when an error of Revoke accounts for a key's tokens
+	revoking   map[string]int       // calls of Revoke under way, by key
 	requests   map[string]int       // API requests sent, by number
 	closed     time.Time
 }
@@ -69,7 +70,7 @@ func newJudge(plan *history, srv *tokentest.Server, wall *steppedClock) *judge {
 		plan: plan, srv: srv, wall: wall, begin: time.Now(),
 		violations: map[string]string{}, tokens: map[string]*seenToken{}, underWay: map[string]int{},
 		consumed: map[string]bool{}, refused: map[[2]string]int{}, wrong: map[[2]string]int{},
-		delivered: map[string]time.Time{}, forgiven: map[string]time.Time{}, requests: map[string]int{},
+		delivered: map[string]time.Time{}, forgiven: map[string]time.Time{}, requests: map[string]int{}, revoking: map[string]int{},
 	}
 }
 
@@ -108,8 +109,8 @@ func (j *judge) requested(r *tokenRequest) {
 	if refresh := r.form.Get("refresh_token"); j.consumed[refresh] {
 		j.violated(refreshOnce, "%s", refresh)
 	}
-	if password := r.form.Get("password"); password != "" && j.refused[[2]string{r.key, password}] >= 2 {
-		j.violated(passwordTwice, "%s of %s", password, r.key)
+	if password := r.form.Get("password"); password != "" && j.refused[[2]string{r.form.Get("username"), password}] >= 2 {
+		j.violated(passwordTwice, "%q by %s", password, r.key)
 	}
 }
 
@@ -121,7 +122,7 @@ func (j *judge) answered(r *tokenRequest) {
 	j.note("answer to %s %s: %d %s reached %v %s %s", r.key, r.form.Get("grant_type"), r.status, a.Code, r.reached, short(a.AccessToken), short(a.RefreshToken))
 	j.underWay[r.key]--
 	if password := r.form.Get("password"); password != "" {
-		attempt := [2]string{r.key, password}
+		attempt := [2]string{r.form.Get("username"), password}
 		switch {
 		case r.status == http.StatusOK:
 			delete(j.refused, attempt)
@@ -195,8 +196,9 @@ func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
 func (j *judge) resets(key int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	maps.DeleteFunc(j.refused, func(attempt [2]string, _ int) bool { return attempt[0] == scopeOf(key) })
-	maps.DeleteFunc(j.wrong, func(attempt [2]string, _ int) bool { return attempt[0] == j.plan.keys[key].user })
+	ofUser := func(attempt [2]string, _ int) bool { return attempt[0] == j.plan.keys[key].user }
+	maps.DeleteFunc(j.refused, ofUser)
+	maps.DeleteFunc(j.wrong, ofUser)
 }
 
 // happens notes a step.

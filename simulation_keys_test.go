@@ -20,22 +20,25 @@ func (w *simWorld) source(key int) *tokencache.Source {
 	if src := w.sources[key]; src != nil && w.number.Add(1)%2 == 0 {
 		return src
 	}
-	var src *tokencache.Source
+	var grant tokencache.Grant
 	switch k.kind {
 	case kindClient:
-		src = w.cache.ClientCredentials(scope)
+		grant = tokencache.ClientCredentialsGrant{Scopes: []string{scope}}
 	case kindClientRefresh:
-		src = w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{scope}, UseRefreshToken: true})
+		grant = tokencache.ClientCredentialsGrant{Scopes: []string{scope}, UseRefreshToken: true}
 	case kindPassword:
-		src = w.cache.Password(k.user, k.password, scope)
+		grant = tokencache.PasswordGrant{Username: k.user, Password: tokencache.NewSecret(k.password), Scopes: []string{scope}}
 	case kindPasswordFunc:
-		src = w.cache.PasswordFunc(k.user, func(context.Context) (string, error) { return w.password(k.user), nil }, scope)
+		ask := func(context.Context) (string, error) { return w.password(k.user), nil }
+		grant = tokencache.PasswordGrant{Username: k.user, PasswordFunc: ask, Scopes: []string{scope}}
 	case kindSession:
-		src = w.cache.RefreshToken("session "+scope, w.saved[key], scope)
+		w.sources[key] = w.cache.RefreshToken("session "+scope, w.saved[key], scope)
+		return w.sources[key]
 	}
 	if w.bug.grant != nil {
-		src = w.cache.Source(w.bug.grant(k, scope))
+		grant = w.bug.grant(grant)
 	}
+	src := w.cache.Source(grant)
 	w.sources[key] = src
 	return src
 }

@@ -92,7 +92,7 @@ func newSimWorld(t *testing.T, plan *history, bug plant) *simWorld {
 	}
 	tokencache.SetWall(cache, wall.now)
 	if bug.wall != nil {
-		tokencache.SetWall(cache, bug.wall(wall))
+		tokencache.SetWall(cache, bug.wall)
 	}
 	w.cache = cache
 	for i, k := range plan.keys {

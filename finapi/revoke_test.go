@@ -3,9 +3,11 @@ package finapi_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -273,6 +275,40 @@ func TestReplicasThatShutDownOneAfterTheOtherLeaveNothingBehind(t *testing.T) {
 		}
 		w.wantDead()
 	})
+}
+
+// Whatever revokes the client's token for whom in the middle of what.
+func TestReplicasThatShutDownAtTheSameTimeLeaveNothingBehind(t *testing.T) {
+	users := map[string]string{}
+	for i := range 12 {
+		users[fmt.Sprint("user-", i)] = fmt.Sprint("password-", i)
+	}
+	for range 20 {
+		bothVersions(t, finapitest.Behaviour{Users: users}, func(w *world) {
+			w.srv.Update(func(b *finapitest.Behaviour) {
+				b.Drop = func(*http.Request) bool { time.Sleep(rand.N(time.Second)); return false }
+			})
+			var replicas []replica
+			for i := range 4 {
+				r := w.newReplica(w.srv.Options(), nil)
+				w.token(r.cache.ClientCredentials())
+				for j := range 3 {
+					w.token(r.cache.Password(fmt.Sprint("user-", 3*i+j), fmt.Sprint("password-", 3*i+j)))
+				}
+				replicas = append(replicas, r)
+			}
+			var group sync.WaitGroup
+			for _, r := range replicas {
+				group.Go(func() {
+					if err := r.cache.Shutdown(w.Context()); err != nil {
+						w.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			w.wantDead()
+		})
+	}
 }
 
 func TestCloseLeavesTheTokensToTheOtherReplicas(t *testing.T) {

@@ -51,6 +51,7 @@ func newServer(t *testing.T) *server {
 	s := &server{T: t, store: storage.NewMemoryStore(), requests: map[string]int{}, refused: map[string]int{}}
 	s.provider = compose.Compose(config, s.store, compose.NewOAuth2HMACStrategy(config),
 		compose.OAuth2ClientCredentialsGrantFactory,
+		//lint:ignore SA1019 the grant is deprecated everywhere, and served for those who have no other
 		compose.OAuth2ResourceOwnerPasswordCredentialsFactory,
 		compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2TokenRevocationFactory,

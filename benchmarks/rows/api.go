@@ -25,8 +25,10 @@ type api struct {
 	rejects func(path string) bool // whatever the token; set before the first request
 	intact  atomic.Int64           // requests that were answered 200 and had the whole body
 
-	mu   sync.Mutex // guards what follows
-	slow chan struct{}
+	mu      sync.Mutex // guards what follows
+	slow    chan struct{}
+	waiting int           // requests that the crowd still waits for
+	crowd   chan struct{} // closed when it is complete
 }
 
 // newAPI starts an API and a peer's client of it.
@@ -34,10 +36,30 @@ func newAPI(p peer.Peer, rejects func(path string) bool) *api {
 	a := &api{issuer: newIssuer(time.Hour, 0), rejects: rejects}
 	a.server = httptest.NewServer(a)
 	a.base = &http.Transport{MaxConnsPerHost: 256, MaxIdleConnsPerHost: 256}
-	s := a.setup()
-	s.Base = a.base
-	a.client = p.NewClient(s)
+	a.use(p, a.base)
 	return a
+}
+
+func (a *api) use(p peer.Peer, base http.RoundTripper) {
+	s := a.setup()
+	s.Base = base
+	a.client = p.NewClient(s)
+}
+
+// inMemory calls a handler without a network, for more requests than there are sockets.
+type inMemory struct{ http.Handler }
+
+func (h inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
+	in := req.Clone(req.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	defer in.Body.Close()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, in)
+	resp := w.Result()
+	resp.Request = req
+	return resp, nil
 }
 
 func (a *api) close() {
@@ -52,6 +74,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.hold()
 	}
 	if !accepted {
+		a.join()
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+a.server.URL+`/token",error="invalid_token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":"invalid_token"}`)
@@ -84,6 +107,31 @@ func (a *api) holdSlow() (release func()) {
 	defer a.mu.Unlock()
 	a.slow = slow
 	return func() { close(slow) }
+}
+
+// gather makes the next n requests that are rejected wait for each other, so that none of them can learn from another's
+// answer; for five seconds at most.
+func (a *api) gather(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting, a.crowd = n, make(chan struct{})
+}
+
+func (a *api) join() {
+	a.mu.Lock()
+	if a.waiting == 0 {
+		a.mu.Unlock()
+		return
+	}
+	crowd := a.crowd
+	if a.waiting--; a.waiting == 0 {
+		close(crowd)
+	}
+	a.mu.Unlock()
+	select {
+	case <-crowd:
+	case <-time.After(5 * time.Second):
+	}
 }
 
 func bearerOf(r *http.Request) string {

@@ -28,16 +28,20 @@ func clientRows() []Row {
 }
 
 func revocationStorm(p peer.Peer) (string, bool) {
-	storm := func(requests int) (fetches, good int, intact bool) {
+	storm := func(requests int, network bool) (fetches, good int, intact bool) {
 		a := newAPI(p, nil)
 		defer a.close()
+		if !network {
+			a.use(p, inMemory{a})
+		}
 		a.warm()
 		a.revokeAll()
+		a.gather(requests)
 		good = a.burst("/good", requests)
 		return a.count(), good, int(a.intact.Load()) == good
 	}
-	f1, good1, intact1 := storm(50)
-	f2, good2, intact2 := storm(10_000)
+	f1, good1, intact1 := storm(50, true)
+	f2, good2, intact2 := storm(10_000, false)
 	did := fmt.Sprintf("%d; %d; %d; %d", f1, good1, f2, good2)
 	if !intact1 || !intact2 {
 		did += ", bodies damaged"

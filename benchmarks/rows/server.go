@@ -18,6 +18,7 @@ type issuer struct {
 	down     atomic.Bool
 	single   atomic.Bool // a new token revokes those before it
 	fetches  atomic.Int64
+	issued   atomic.Int64
 
 	mu      sync.Mutex // guards what follows
 	current string
@@ -35,7 +36,7 @@ var errDown = errors.New("the authorization server is down")
 
 // fetch is given to the peers.
 func (is *issuer) fetch(ctx context.Context) (peer.Token, error) {
-	n := is.fetches.Add(1)
+	is.fetches.Add(1)
 	if d := time.Duration(is.latency.Load()); d > 0 {
 		select {
 		case <-time.After(d):
@@ -46,7 +47,7 @@ func (is *issuer) fetch(ctx context.Context) (peer.Token, error) {
 	if is.down.Load() {
 		return peer.Token{}, errDown
 	}
-	tok := peer.Token{Value: fmt.Sprintf("token-%d-%s", n, "0123456789abcdef")}
+	tok := peer.Token{Value: fmt.Sprintf("token-%d", is.issued.Add(1))}
 	if life := is.lifetime.Load(); life > 0 {
 		tok.Expiry = time.Now().Add(time.Duration(life))
 	}

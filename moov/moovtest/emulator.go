@@ -21,6 +21,7 @@ type Emulator struct {
 	mu        sync.Mutex
 	behaviour Behaviour
 	tokens    []*Token
+	byValue   map[string]*Token
 	requests  int
 	counts    map[string]int // requests by path
 	arrivals  []time.Time    // of the last second
@@ -35,7 +36,10 @@ func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
 func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
 
 func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
-	e := &Emulator{behaviour: b.withDefaults(), counts: make(map[string]int), faults: make(map[string][]int), keys: make(map[string]bool)}
+	e := &Emulator{
+		behaviour: b.withDefaults(), byValue: make(map[string]*Token),
+		counts: make(map[string]int), faults: make(map[string][]int), keys: make(map[string]bool),
+	}
 	e.Emulator = serve(http.HandlerFunc(e.serve))
 	return e
 }

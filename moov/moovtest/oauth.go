@@ -58,10 +58,8 @@ func (e *Emulator) RevokeAll() {
 
 // find returns a token that is alive, or nil.
 func (e *Emulator) find(kind, value string) *Token {
-	for _, t := range e.tokens {
-		if t.Kind == kind && t.Value == value && t.alive(time.Now()) {
-			return t
-		}
+	if t := e.byValue[value]; t != nil && t.Kind == kind && t.alive(time.Now()) {
+		return t
 	}
 	return nil
 }
@@ -197,7 +195,7 @@ func (e *Emulator) newToken(kind, scope string, issue int) *Token {
 	if life > 0 {
 		t.Expires = now.Add(life)
 	}
-	e.tokens = append(e.tokens, t)
+	e.tokens, e.byValue[t.Value] = append(e.tokens, t), t
 	return t
 }
 
@@ -212,17 +210,17 @@ func (e *Emulator) revoke(r *http.Request, params url.Values) answer {
 	if hint != "" && hint != "access_token" && hint != "refresh_token" {
 		return malformed("token_type_hint", "must be access_token or refresh_token")
 	}
-	i := slices.IndexFunc(e.tokens, func(t *Token) bool { return t.Value == value })
-	if i < 0 {
+	asked := e.byValue[value]
+	if asked == nil {
 		if e.behaviour.RefuseUnknown {
 			return malformed("token", "unknown token "+value)
 		}
 		return answer{status: http.StatusNoContent}
 	}
-	e.tokens[i].Revoked, e.tokens[i].Asked = true, true
+	asked.Revoked, asked.Asked = true, true
 	if e.behaviour.RevokeRelated {
 		for _, t := range e.tokens {
-			t.Revoked = t.Revoked || t.issue == e.tokens[i].issue
+			t.Revoked = t.Revoked || t.issue == asked.issue
 		}
 	}
 	return answer{status: http.StatusNoContent}

@@ -1,0 +1,56 @@
+package tokencache
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// A revocation that a token of this cache authenticates (see Dialect.Revocation) can meet a 401: replicas share tokens,
+// and the first one to shut down revokes them for all. Then another token is fetched for it.
+
+const (
+	revocationTries = 3                // of one revocation, each with another token
+	disownMost      = 3                // tokens that may turn out useless, until one is accepted
+	disownEvery     = 10 * time.Second // or until this time has passed
+)
+
+// A disowner bounds what a revocation endpoint that accepts no token costs.
+type disowner struct {
+	mu   sync.Mutex // never held while waiting
+	vain int        // tokens that were killed since one was accepted
+	last int64      // monotonic: when the last of them was
+}
+
+func (d *disowner) accepted() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.vain = 0
+}
+
+// disown kills the token with which a revocation was authenticated in vain, unless it has been replaced already, and
+// reports whether the revocation is worth a further try.
+func (c *core) disown(authorization string) bool {
+	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
+		return false
+	}
+	d := &c.disowner
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := monotonic()
+	if d.vain > 0 && now-d.last >= int64(disownEvery) {
+		d.vain = 0
+	}
+	for _, item := range c.entries.Items() {
+		e := item.Object.(*entry)
+		if e.header != authorization || !e.alive() {
+			continue
+		}
+		if d.vain >= disownMost {
+			return false
+		}
+		d.vain, d.last = d.vain+1, now
+		e.kill()
+	}
+	return true
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/tokencache/tokencache/finapi"
+	"github.com/tokencache/tokencache/finapi/finapitest"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// environment is an environment with these variables alone.
+func environment(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+// program runs the program and returns what it printed and its exit status.
+func program(t *testing.T, getenv func(string) string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	status = run(t.Context(), args, getenv, &out, &complaints)
+	return out.String(), complaints.String(), status
+}
+
+// The documentation's page about authorization and the creation of a user, and the example of a revocation.
+func TestTheFlowOfTheDocumentation(t *testing.T) {
+	text, complaints, status := program(t, environment())
+	if status != exitOK || complaints != "" {
+		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
+	}
+	at := 0
+	for _, line := range []string{
+		"POST /oauth/token  {client_id=client-id client_secret=[redacted] grant_type=client_credentials}",
+		"200 OK  {access_token=[redacted] expires_in=",
+		"scope=all token_type=bearer}",
+		"POST /api/v1/users  Authorization: [redacted]  {email=email@localhost.de id=username isAutoUpdateEnabled=false " +
+			"password=[redacted] phone=+49 99 999999-999}",
+		"201 Created  {email=email@localhost.de id=username isAutoUpdateEnabled=false password=[redacted] phone=+49 99 999999-999}",
+		"POST /oauth/token  {client_id=client-id client_secret=[redacted] grant_type=password password=[redacted] username=username}",
+		"200 OK  {access_token=[redacted] expires_in=",
+		"GET /api/v1/users  Authorization: [redacted]",
+		"grant_type=refresh_token refresh_token=[redacted]}",
+		"POST /oauth/revoke?token=[redacted]&token_type_hint=refresh_token  Authorization: [redacted]",
+		"POST /oauth/revoke?token=[redacted]&token_type_hint=access_token  Authorization: [redacted]",
+		"The server saw what it should have.",
+	} {
+		i := strings.Index(text[at:], line)
+		if i < 0 {
+			t.Fatalf("no %q after what came before it, in:\n%s", line, text)
+		}
+		at += i + len(line)
+	}
+	if strings.Contains(text, "client-secret") {
+		t.Errorf("the secret shows in:\n%s", text)
+	}
+}
+
+func TestTheFlowInV2(t *testing.T) {
+	text, complaints, status := program(t, environment("FINAPI_VERSION", "2"))
+	if status != exitOK || !strings.Contains(text, "POST /api/v2/oauth/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=refresh_token}") {
+		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
+	}
+}
+
+func TestTheTranscriptAsJSON(t *testing.T) {
+	out, complaints, status := program(t, environment(), "-json")
+	if status != exitOK {
+		t.Fatalf("exit status %d: %s", status, complaints)
+	}
+	var transcript []tokentest.Exchange
+	decoder := json.NewDecoder(strings.NewReader(out))
+	if err := decoder.Decode(&transcript); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		t.Errorf("something follows the JSON: %v", err)
+	}
+	if len(transcript) < 9 || transcript[0].Body["client_secret"] != "[redacted]" || len(transcript[0].Header) == 0 ||
+		strings.Contains(out, "client-secret") {
+		t.Errorf("got %s", out)
+	}
+}
+
+// Through the recording proxy, as with finAPI itself.
+func TestARealServer(t *testing.T) {
+	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
+		api := finapitest.New(finapitest.Behaviour{Version: version, ClientSecret: "another-secret"})
+		defer api.Close()
+		text, complaints, status := program(t, environment("FINAPI_BASE_URL", api.URL, "FINAPI_CLIENT_ID", "client-id",
+			"FINAPI_CLIENT_SECRET", "another-secret", "FINAPI_VERSION", string(rune('1'+int(version)))))
+		if status != exitOK || strings.Contains(text, "another-secret") {
+			t.Errorf("exit status %d: %s\n%s", status, complaints, text)
+		}
+		if live := api.Live(); len(live) != 0 {
+			t.Errorf("%d tokens live on", len(live))
+		}
+	}
+}
+
+func TestTheExitStatusTellsWhatTheServerSaw(t *testing.T) {
+	for _, row := range []struct {
+		name      string
+		behaviour finapitest.Behaviour
+	}{
+		{"no refresh token", finapitest.Behaviour{NoRefreshTokens: true}},
+		{"revocations lost", finapitest.Behaviour{Drop: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "revoke") }}},
+		{"another secret", finapitest.Behaviour{ClientSecret: "no"}},
+		{"the user exists", finapitest.Behaviour{Users: map[string]string{"username": "taken"}}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			srv := emulated(finapitest.New(row.behaviour))
+			defer srv.Close()
+			if broken := play(t.Context(), srv, io.Discard); len(broken) == 0 {
+				t.Error("nobody complains")
+			}
+		})
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, row := range []struct {
+		getenv func(string) string
+		args   []string
+	}{
+		{environment(), []string{"-nonsense"}},
+		{environment(), []string{"argument"}},
+		{environment("FINAPI_CLIENT_ID", "id"), nil},
+		{environment("FINAPI_BASE_URL", "https://finapi.example.com"), nil},
+		{environment("FINAPI_BASE_URL", "://", "FINAPI_CLIENT_ID", "id", "FINAPI_CLIENT_SECRET", "the-secret"), nil},
+		{environment("FINAPI_VERSION", "3"), nil},
+	} {
+		if _, complaint, status := program(t, row.getenv, row.args...); status != exitUsage || complaint == "" || strings.Contains(complaint, "the-secret") {
+			t.Errorf("%q: exit status %d, %q", row.args, status, complaint)
+		}
+	}
+}

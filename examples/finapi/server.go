@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+
+	"github.com/tokencache/tokencache/finapi"
+	"github.com/tokencache/tokencache/finapi/finapitest"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// A server is the emulator, or finAPI itself with a recording proxy on loopback before it.
+type server struct {
+	*tokentest.Emulator
+	name     string
+	options  finapi.Options
+	clientID string
+	secret   func() string // a function, so that no formatting shows it
+	user     string
+	password func() string
+	left     func() error // complains about live tokens, where that can be known
+}
+
+// serverFor reads the environment.
+func serverFor(getenv func(string) string) (*server, error) {
+	base, id, secret := getenv("FINAPI_BASE_URL"), getenv("FINAPI_CLIENT_ID"), getenv("FINAPI_CLIENT_SECRET")
+	version := finapi.V1
+	switch v := getenv("FINAPI_VERSION"); v {
+	case "", "1":
+	case "2":
+		version = finapi.V2
+	default:
+		return nil, fmt.Errorf("FINAPI_VERSION is %q, not 1 or 2", v)
+	}
+	switch {
+	case id == "" && secret == "" && base == "":
+		return emulated(finapitest.New(finapitest.Behaviour{Version: version})), nil
+	case id == "" || secret == "":
+		return nil, errors.New("FINAPI_BASE_URL needs FINAPI_CLIENT_ID and FINAPI_CLIENT_SECRET, and those need each other")
+	case base == "":
+		base = finapi.SandboxURL
+	}
+	to, err := url.Parse(base)
+	if err != nil || to.Scheme != "https" && to.Scheme != "http" || to.Host == "" || to.User != nil {
+		return nil, errors.New("FINAPI_BASE_URL is not an http or https URL")
+	}
+	return remote(to, version, id, secret), nil
+}
+
+func remote(to *url.URL, version finapi.Version, id, secret string) *server {
+	recorder := tokentest.NewEmulator(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Header.Del("Accept-Encoding") // answers arrive readable
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		ErrorLog:     log.New(io.Discard, "", 0),
+	})
+	password := rand.Text()
+	return &server{
+		Emulator: recorder, name: to.Host,
+		options:  finapi.Options{BaseURL: recorder.URL, Version: version, AcceptLanguage: "en"},
+		clientID: id, secret: func() string { return secret },
+		user: "tokencache-" + strings.ToLower(rand.Text()), password: func() string { return password },
+		left: func() error { return nil },
+	}
+}
+
+func emulated(api *finapitest.Emulator) *server {
+	password := rand.Text()
+	options := api.Options()
+	options.AcceptLanguage = "en"
+	return &server{
+		Emulator: api.Emulator, name: "an emulator at " + api.URL, options: options,
+		clientID: "client-id", secret: func() string { return "client-secret" },
+		user: "username", password: func() string { return password },
+		left: func() error {
+			if n := len(api.Live()); n > 0 {
+				return fmt.Errorf("%d tokens are alive after Shutdown", n)
+			}
+			return nil
+		},
+	}
+}

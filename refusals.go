@@ -1,0 +1,113 @@
+package tokencache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/url"
+	"sync"
+)
+
+// A server counts the refusals of a password by user, whatever else is asked for. So a refused password is remembered for
+// all keys that send it, and only one request at a time carries it.
+
+// turns lets one request with the same password be under way.
+type turns struct {
+	mu    sync.Mutex // never held while waiting
+	taken map[uint64]chan struct{}
+}
+
+// take waits for the turn of a password. release is to be called when what came of the request is remembered.
+func (t *turns) take(ctx context.Context, hash uint64) (release func(), err error) {
+	for {
+		t.mu.Lock()
+		busy := t.taken[hash]
+		if busy == nil {
+			break
+		}
+		t.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	defer t.mu.Unlock()
+	if t.taken == nil {
+		t.taken = make(map[uint64]chan struct{})
+	}
+	mine := make(chan struct{})
+	t.taken[hash] = mine
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.taken, hash)
+		close(mine)
+	}, nil
+}
+
+// attempt brackets a request that carries a user's password. It returns an error instead if the password is held off.
+func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done func(error), err error) {
+	password := params.Get("password")
+	if f == nil || password == "" {
+		return func(error) {}, nil
+	}
+	f.password, f.secret = true, c.hash(params.Get("username")+"\x00"+password)
+	release, err := c.passwords.take(ctx, f.secret)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.refusedPassword(f.key, f.secret); err != nil {
+		release()
+		return nil, err
+	}
+	hash := f.secret
+	return func(err error) {
+		defer release()
+		var e *Error
+		switch {
+		case err == nil:
+			c.failures.Delete(passwordKey(hash))
+		case errors.As(err, &e) && countsAsAttempt(e):
+			now := c.now()
+			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, now)
+			n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
+			c.storeFailure(passwordKey(hash), n, now)
+		}
+	}, nil
+}
+
+// refusedPassword answers from memory if this very password was refused and is in hold-off. The key that asks learns it.
+func (c *core) refusedPassword(key string, hash uint64) error {
+	now := c.now()
+	f := c.failureOf(passwordKey(hash))
+	if f == nil || !f.active(now) {
+		return nil
+	}
+	own := *f
+	own.ask = now.mono + int64(passwordAskedEvery)
+	c.storeFailure(key, &own, now)
+	return f.error()
+}
+
+// forgetPassword lets the password that a source is known to send be tried again.
+func (c *core) forgetPassword(s *source) {
+	if f := c.failureOf(s.key); f != nil && f.hash != 0 {
+		c.failures.Delete(passwordKey(f.hash))
+	}
+	var g PasswordGrant
+	switch grant := s.grant.(type) {
+	case PasswordGrant:
+		g = grant
+	case *PasswordGrant:
+		g = *grant
+	}
+	if g.PasswordFunc == nil {
+		c.failures.Delete(passwordKey(c.hash(g.Username + "\x00" + g.Password.Reveal())))
+	}
+}
+
+// passwordKey is where the refusals of a password are remembered. No key of a source is as long.
+func passwordKey(hash uint64) string {
+	return string(binary.LittleEndian.AppendUint64([]byte("password "), hash))
+}
