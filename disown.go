@@ -1,10 +1,33 @@
 package tokencache
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
 )
+
+// A token of the client that is being revoked authenticates that itself where the client's token does (see
+// Dialect.Revocation): another one would have to be revoked after it.
+
+type revocationKey struct{}
+
+// revoking returns the context in which the request that revokes e is made.
+func revoking(ctx context.Context, e *entry) context.Context {
+	if !e.client {
+		return ctx
+	}
+	return context.WithValue(ctx, revocationKey{}, e)
+}
+
+// underRevocation returns the token of s's key that is being revoked in ctx, dead or not; nil if there is none, or if it has
+// expired.
+func (s *source) underRevocation(ctx context.Context) *entry {
+	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.key == s.key && e.header != "" && e.age(s.core.now()) != expired {
+		return e
+	}
+	return nil
+}
 
 // A revocation that a token of this cache authenticates (see Dialect.Revocation) can meet a 401: replicas share tokens,
 // and the first one to shut down revokes them for all. Then another token is fetched for it.

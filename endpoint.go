@@ -25,7 +25,26 @@ func privateClient(client *http.Client) *http.Client {
 		private = *client
 	}
 	private.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	private.Transport = unquoted{private.Transport}
 	return &private
+}
+
+// unquoted drops a Location that is no URL: net/http would make an error of it that quotes it, with the code or the token
+// in it, and that looks as if there had been no answer.
+type unquoted struct{ base http.RoundTripper }
+
+func (t unquoted) RoundTrip(req *http.Request) (*http.Response, error) {
+	base := t.base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	resp, err := base.RoundTrip(req)
+	if resp != nil {
+		if _, bad := req.URL.Parse(resp.Header.Get("Location")); bad != nil {
+			resp.Header.Del("Location")
+		}
+	}
+	return resp, err
 }
 
 // An answer is what an authorization server sent back.

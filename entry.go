@@ -42,6 +42,7 @@ type entry struct {
 	doubtful atomic.Bool  // it is spent, and may live on: nobody has said
 	kept     bool         // it is the user's: Shutdown leaves it alone
 	client   bool         // it is the client's own: it is revoked last
+	key      string
 }
 
 type age int
@@ -133,7 +134,7 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 	}
 	e := &entry{
 		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, grant: s.grant.Name(),
-		fresh: never, expires: never, kept: isKept(s.grant), client: isClient(s.grant),
+		fresh: never, expires: never, kept: isKept(s.grant), client: isClient(s.grant), key: s.key,
 	}
 	now := c.now()
 	e.until.Store(check)

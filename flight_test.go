@@ -32,7 +32,7 @@ func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
 			}
 			inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
 				src := w.cache.ClientCredentials()
-				if w.token(src) != w.token(src) {
+				if first := w.token(src); w.token(src) != first {
 					w.Error("the token was not kept")
 				}
 				if reported == nil {

@@ -155,7 +155,7 @@ func TestTokenLivesAsLongAsTheAnswerSays(t *testing.T) {
 					time.Sleep(row.replaced - 2)
 					w.token(src)
 					w.wantFetches(1)
-					time.Sleep(2)
+					time.Sleep(2 * time.Nanosecond)
 					w.token(src)
 					w.wantFetches(2)
 				})

@@ -152,3 +152,35 @@ func TestARefusedRevocationIsNoRefusedGrant(t *testing.T) {
 		}
 	})
 }
+
+// Fetching another token for it would leave that one to be revoked.
+func TestATokenOfTheClientAuthenticatesItsOwnRevocation(t *testing.T) {
+	for name, end := range map[string]func(w *world) error{
+		"Shutdown": func(w *world) error { return w.cache.Shutdown(w.Context()) },
+		"Revoke":   func(w *world) error { return w.cache.ClientCredentials().Revoke(w.Context()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, byClient, func(w *world) {
+				w.revoker()
+				app := w.cache.ClientCredentials()
+				for range 3 { // replaced, and the last one ended as if an API had rejected it
+					tok, err := app.Token()
+					if err != nil {
+						w.Fatal(err)
+					}
+					app.Invalidate(tok)
+				}
+				if err := end(w); err != nil {
+					w.Error(err)
+				}
+				w.wantFetches(3)
+				w.wantDead()
+				for _, r := range w.srv.Requests() {
+					if r.Path == "/revocations" && string(r.Body) != r.Token {
+						w.Error("a token was revoked with another one")
+					}
+				}
+			})
+		})
+	}
+}

@@ -90,12 +90,12 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 		c.entries.Delete(s.key)
 		return errNoRevokeURL
 	}
-	err := c.revokeEntry(ctx, e)
+	err, earlier := c.revokeEntry(ctx, e), c.revokeSuperseded(ctx, s.key)
 	c.entries.Delete(s.key)
 	if err != nil {
 		c.supersede(s.key, &entry{}, e, c.now()) // for Shutdown, or another Revoke
 	}
-	return errors.Join(err, c.revokeSuperseded(ctx, s.key))
+	return errors.Join(err, earlier)
 }
 
 // revokeSuperseded revokes what the key held before and what still lives of it.
@@ -177,7 +177,7 @@ func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string)
 // tryRevocation sends one revocation request and tells what it was authenticated with.
 func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) (authorization string, err error) {
 	// The request is made while the token still lives: it may be what authenticates it.
-	req, scrub, err := c.revocationRequest(ctx, token, hint)
+	req, scrub, err := c.revocationRequest(revoking(ctx, e), token, hint)
 	e.kill()
 	if err != nil || req == nil {
 		return "", err

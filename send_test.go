@@ -2,6 +2,7 @@ package tokencache_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -122,4 +123,15 @@ func TestATokenThatAuthenticatesItsRevocationMayHaveEndedBefore(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
+		_, err := w.cache.ClientCredentials().Token()
+		var e *tokencache.Error
+		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
+			t.Errorf("got %v, want an error of the redirect that does not quote it", err)
+		}
+	})
 }

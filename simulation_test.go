@@ -2,7 +2,6 @@ package tokencache_test
 
 import (
 	"bufio"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -146,7 +145,6 @@ func (r *report) print(t *testing.T) {
 	for _, invariant := range slices.Sorted(maps.Keys(r.seeds)) {
 		t.Errorf("violated: %s: seeds %v", invariant, r.seeds[invariant])
 	}
-	// On the standard output, so that it is seen without -v.
-	fmt.Printf("simulation: %d histories, %.0f simulated hours, %d faults injected, %d violations\n",
+	t.Logf("simulation: %d histories, %.0f simulated hours, %d faults injected, %d violations",
 		r.histories, r.took.Hours(), r.faults, r.violated)
 }

@@ -103,6 +103,11 @@ func (s *source) acquire(ctx context.Context) (*entry, error) {
 			return nil, ErrClosed
 		}
 		e, w := s.cached(ctx)
+		if e == nil || s.core.closed.Load() {
+			if own := s.underRevocation(ctx); own != nil {
+				return own, nil
+			}
+		}
 		if e != nil {
 			return e, nil
 		}

@@ -255,7 +255,7 @@ func TestRenewalIsSpreadByJitter(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				early[begin.Add(time.Hour).Sub(time.Now()).Truncate(time.Second)]++
+				early[time.Until(begin.Add(time.Hour)).Truncate(time.Second)]++
 			})
 		}
 		group.Wait()

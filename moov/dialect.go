@@ -104,5 +104,5 @@ func retryIn(header http.Header) time.Duration {
 		return time.Duration(ms) * time.Millisecond
 	}
 	d, _ := time.ParseDuration(text)
-	return max(d, 0)
+	return d
 }

@@ -16,19 +16,20 @@
 //
 //   - Token requests need an Origin or Referer that the API key allows; they go with revocations too, and so does
 //     X-Moov-Version. Requests to the API are yours: set X-Moov-Version on them yourself.
-//   - A scope is required. Scopes name accounts ("/accounts/{id}/cards.read"), so there can be many tokens: those without
-//     use for an hour are revoked and forgotten (Config.MaxIdle).
+//   - A scope is required. Scopes name accounts ("/accounts/{id}/cards.read"), so there can be many tokens: once there
+//     are, those without use for an hour are revoked and forgotten (Config.MaxIdle).
 //   - expires_in is a number of seconds or a Unix timestamp, see [Lifetime]. Where it says neither, a token is used for
 //     15 minutes (Config.MaxAge).
 //   - Every answer brings a refresh token. It is not used, since the key can always get a new token, unless the grant says
-//     so: tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true}. Not used, those before the last one
-//     are left to end by themselves; they are worth nothing without the secret key.
+//     so: tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true}. Not used, each lives on when its
+//     access token is replaced, and is kept for Shutdown to revoke, one for every renewal. Used, there is one at a time.
 //   - A refusal is {"error": "text"}, which becomes Error.Code if it is a code and else Error.Description, or a map from
 //     parameters to messages, which becomes Error.Description and a code of RFC 6749: invalid_scope, invalid_grant for a
 //     refresh token, otherwise invalid_request. 404 is permanent: the version or the URL is wrong. 429 is waited out by
 //     Retry-After or X-Retry-In.
 //   - A request with an Authorization header of its own passes untouched: most of the API takes Basic with the key too.
-//   - Each replica has tokens of its own, so Shutdown harms no other.
+//   - Each replica has tokens of its own, as far as is documented, so Shutdown harms no other. It waits when that is more
+//     than the rate limit allows, two requests for each set of scopes: give its context the time, or use Close.
 //
 // # What is not known
 //

@@ -159,7 +159,7 @@ func TestErrorBodiesAreRead(t *testing.T) {
 		{"a duration with a unit", 503, wait("1500ms"), "", wantError{503, "", "", false, 1500 * time.Millisecond, tokencache.ErrUnavailable}},
 		{"the longer of two", 503, http.Header{"X-Retry-In": {"500"}, "Retry-After": {"60"}}, "",
 			wantError{503, "", "", false, time.Minute, tokencache.ErrUnavailable}},
-		{"a negative duration", 503, wait("-5"), "", wantError{503, "", "", false, 0, tokencache.ErrUnavailable}},
+		{"a negative duration", 503, wait("-5s"), "", wantError{503, "", "", false, 0, tokencache.ErrUnavailable}},
 		{"no duration", 503, wait("soon"), "", wantError{503, "", "", false, 0, tokencache.ErrUnavailable}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -232,6 +232,7 @@ func TestRefusalThatQuotesTheRefreshTokenIsRedacted(t *testing.T) {
 			const refresh = "eyJhbGc0eSI6TQSIsImN0kpXVCIsImtp6IkpXVsImtpZC0a"
 			src := w.cache.Source(tokencache.RefreshTokenGrant{Session: "s", Token: tokencache.NewSecret(refresh)})
 			e := failure(w.T, src)
+			wantEqual(w, "code", e.Code, map[bool]string{false: "invalid_grant", true: ""}[old])
 			if !errors.Is(e, tokencache.ErrInvalidGrant) || !strings.Contains(e.Description, "[redacted] is invalid") {
 				w.Errorf("got %v", e)
 			}

@@ -2,6 +2,7 @@ package moov_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,6 +22,21 @@ func TestZeroOptionsAreTheDocumentedDefaults(t *testing.T) {
 	newCache(t, cfg)
 }
 
+// mediaTypes counts what the requests of a cache are encoded as.
+type mediaTypes map[string]int
+
+func (m mediaTypes) record(cfg *tokencache.Config) {
+	base := cfg.HTTPClient.Transport
+	cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		m[req.Header.Get("Content-Type")]++
+		return base.RoundTrip(req)
+	})}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 	for _, o := range []moov.Options{
 		{},
@@ -29,7 +45,8 @@ func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 		{JSON: true, SecretInBody: true},
 	} {
 		o.Origin = moovtest.Origin
-		setup{options: o}.run(t, func(w *world) {
+		media := mediaTypes{}
+		setup{options: o, change: media.record}.run(t, func(w *world) {
 			src := w.cache.ClientCredentials(read)
 			w.wantStatus(src, "GET", "/accounts", 200)
 			if err := src.Revoke(context.Background()); err != nil {
@@ -43,6 +60,13 @@ func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 				_, id := x.Body["client_id"]
 				wantEqual(w, "client_id in the body", id, o.SecretInBody)
 				wantEqual(w, "client_secret in the body", x.Body["client_secret"] != "", o.SecretInBody)
+			}
+			want := mediaTypes{"application/x-www-form-urlencoded": 3}
+			if o.JSON {
+				want = mediaTypes{"application/json": 3}
+			}
+			if !maps.Equal(media, want) {
+				w.Errorf("%+v: media types %v, want %v", o, media, want)
 			}
 		})
 	}

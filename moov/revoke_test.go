@@ -106,6 +106,29 @@ func TestShutdownRevokesTheTokensOfAllScopes(t *testing.T) {
 	}
 }
 
+// Refresh tokens that are not used outlive the access tokens that they came with.
+func TestShutdownLeavesNoRefreshTokenBehind(t *testing.T) {
+	for _, row := range []struct {
+		use, rotate bool
+		revocations int
+	}{{false, false, 6 + 1}, {true, false, 2}, {true, true, 2}} {
+		setup{behaviour: moovtest.Behaviour{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
+			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{read}, UseRefreshToken: row.use})
+			for range 5 {
+				w.token(src)
+				time.Sleep(16 * time.Minute)
+			}
+			w.token(src)
+			time.Sleep(10 * time.Minute)
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				w.Error(err)
+			}
+			wantEqual(w, "live tokens", len(w.api.Live()), 0)
+			wantEqual(w, "revocations", w.api.Count(revokePath), row.revocations)
+		})
+	}
+}
+
 // Two requests for each set of scopes are more than the rate limit has room for at once.
 func TestShutdownKeepsToTheRateLimit(t *testing.T) {
 	for _, header := range []string{"Retry-After", "X-Retry-In"} {

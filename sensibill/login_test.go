@@ -140,6 +140,27 @@ func TestARedirectElsewhereIsNoAnswer(t *testing.T) {
 	})
 }
 
+func TestARedirectThatIsNoURLIsHeldOffAndNotQuoted(t *testing.T) {
+	sent := 0
+	inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, cfg *tokencache.Config) {
+		o.Redirect = true
+		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			sent++
+			resp, err := answering(nil, "authorizationGrant", 302, "text/plain", "").RoundTrip(req)
+			resp.Header.Set("Location", "https://test-bank.example.com/%zz?code=one-time-code")
+			return resp, err
+		})}
+	}, func(w *world) {
+		if err := w.refusal(w.alice()); contains(err, "one-time-code") || asError(err).StatusCode != 302 {
+			t.Errorf("got %v", err)
+		}
+		w.calls(w.alice(), 60)
+		if sent != 1 {
+			t.Errorf("the password was sent %d times in a minute, want once", sent)
+		}
+	})
+}
+
 // A status of 200 that has no code may have counted as a failed login as well.
 func TestAnAnswerWithoutACodeIsHeldOffLikeAWrongPassword(t *testing.T) {
 	for _, body := range []string{`{}`, `{"code":7}`, `<html>welcome</html>`, ``} {

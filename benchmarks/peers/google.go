@@ -34,8 +34,9 @@ var googlePeer = peer.Peer{
 }
 
 func googleProvider(s peer.Setup) auth.TokenProvider {
+	fetch := s.Fetch
 	return auth.NewCachedTokenProvider(providerFunc(func(ctx context.Context) (*auth.Token, error) {
-		tok, err := s.Fetch(ctx)
+		tok, err := fetch(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,11 @@
 package peers
 
 import (
+	"io"
 	"net/http"
 
 	"k8s.io/client-go/transport"
+	"k8s.io/klog/v2"
 
 	"github.com/tokencache/tokencache/benchmarks/peer"
 )
@@ -19,4 +21,10 @@ var k8sPeer = peer.Peer{
 		src := transport.NewCachedTokenSource(fetchSource(s.Fetch))
 		return transport.ResettableTokenSourceWrapTransport(src)(s.Base)
 	},
+}
+
+// It logs every renewal that fails.
+func init() {
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 }

@@ -13,8 +13,9 @@ var smithyPeer = peer.Peer{
 	Module: "github.com/aws/smithy-go",
 	Note:   "a token cache without a client of its own",
 	Tokens: func(s peer.Setup) peer.TokenFunc {
+		fetch := s.Fetch
 		provider := bearer.TokenProviderFunc(func(ctx context.Context) (bearer.Token, error) {
-			tok, err := s.Fetch(ctx)
+			tok, err := fetch(ctx)
 			return bearer.Token{Value: tok.Value, CanExpire: !tok.Expiry.IsZero(), Expires: tok.Expiry}, err
 		})
 		cache := bearer.NewTokenCache(provider, func(o *bearer.TokenCacheOptions) { o.RefreshBeforeExpires = s.Window })

@@ -22,8 +22,9 @@ type api struct {
 	base   *http.Transport
 	client peer.Doer
 
-	rejects func(path string) bool // whatever the token; set before the first request
-	intact  atomic.Int64           // requests that were answered 200 and had the whole body
+	rejects func(path string) bool // whatever the token, once it is broken
+	broken  atomic.Bool
+	intact  atomic.Int64 // requests that were answered 200 and had the whole body
 
 	mu      sync.Mutex // guards what follows
 	slow    chan struct{}
@@ -69,7 +70,7 @@ func (a *api) close() {
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	accepted := a.accepts(bearerOf(r)) && !(a.rejects != nil && a.rejects(r.URL.Path))
+	accepted := a.accepts(bearerOf(r)) && !(a.broken.Load() && a.rejects(r.URL.Path))
 	if r.URL.Path == "/slow" {
 		a.hold()
 	}
@@ -168,9 +169,10 @@ func (a *api) burst(path string, n int) int {
 	return int(good.Load())
 }
 
-// warm has the peer hold an accepted token.
+// warm has the peer hold an accepted token; then the API breaks, if it is to.
 func (a *api) warm() {
 	a.post("/good")
 	a.count()
 	a.intact.Store(0)
+	a.broken.Store(a.rejects != nil)
 }

@@ -138,8 +138,10 @@ func twoRevocations(p peer.Peer) (string, bool) {
 	a.warm()
 	a.revokeAll()
 	a.burst("/good", 20)
+	a.burst("/good", 20)
 	time.Sleep(200 * time.Millisecond)
 	a.revokeAll()
+	a.gather(20)
 	first := a.burst("/good", 20)
 	second := a.burst("/good", 20)
 	return fmt.Sprintf("%d; %d", first, second), first == 20 && second == 20

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/tokencache/tokencache/benchmarks/peer"
+	"github.com/tokencache/tokencache/benchmarks/peers"
+	"github.com/tokencache/tokencache/benchmarks/report"
+	"github.com/tokencache/tokencache/benchmarks/speed"
+)
+
+func speedTables(o options, progress io.Writer) ([]report.Table, error) {
+	effort := speed.Effort{Rounds: 41, Slice: 15 * time.Millisecond}
+	if o.quick {
+		effort = speed.Effort{Rounds: 3, Slice: 3 * time.Millisecond}
+	}
+	against := append([]peer.Peer{speed.Floor()}, peers.Others()...)
+	ratios := report.Table{
+		Name: "ratios", Title: "tokencache's time, divided by the other's",
+		Note: fmt.Sprintf("Median of %d pairs, in brackets the quartiles; below 1 tokencache is faster. ", effort.Rounds) +
+			"Floor: reading the monotonic clock; copying the request and its header map.",
+		Head: []string{""},
+	}
+	times := report.Table{
+		Name: "times", Title: "Time and allocations per operation",
+		Note: "Nanoseconds on this machine, medians; allocations in brackets.",
+		Head: []string{"", bold(peers.Ours().Name)},
+	}
+	for _, p := range against {
+		ratios.Head, times.Head = append(ratios.Head, p.Name), append(times.Head, p.Name)
+	}
+	for _, c := range speed.Contests() {
+		fmt.Fprintln(progress, c.Name)
+		ratio, cost := []string{c.Name}, []string{c.Name, "-"}
+		for _, p := range against {
+			r, t := "-", "-"
+			if pair, ok := c.Run(peers.Ours(), p, effort); ok {
+				r, t, cost[1] = pair.Ratio.String(), price(pair.Theirs), bold(price(pair.Ours))
+			}
+			ratio, cost = append(ratio, r), append(cost, t)
+		}
+		ratios.Rows, times.Rows = append(ratios.Rows, ratio), append(times.Rows, cost)
+	}
+	return []report.Table{ratios, times}, nil
+}
+
+func price(e speed.Entry) string {
+	if e.Nanoseconds < 100 {
+		return fmt.Sprintf("%.1f (%.0f)", e.Nanoseconds, e.Allocations)
+	}
+	return fmt.Sprintf("%.0f (%.0f)", e.Nanoseconds, e.Allocations)
+}
