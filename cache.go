@@ -151,7 +151,8 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 		ttl = max(e.remaining(now), 0) + regretted
 	}
 	if prev != nil && prev != e {
-		c.supersede(key, e, prev, now)
+		e.before = c.supersede(key, e, prev, now)
+		c.endOrphan(key, prev.before, now)
 	}
 	c.entries.Set(key, e, ttl)
 	if prev != nil && prev != e {
@@ -161,18 +162,24 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 }
 
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
-func (c *core) supersede(key string, e, prev *entry, now instant) {
+// It returns the number under which it lies there, 0 for none.
+func (c *core) supersede(key string, e, prev *entry, now instant) uint64 {
 	left := prev.remaining(now)
 	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
 	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
-		return
+		return 0
 	}
 	ttl := left
 	if orphaned || left == never {
 		ttl = gocache.NoExpiration
 	}
-	numbered := binary.AppendUvarint([]byte(key), c.numbers.Add(1))
-	c.superseded.Set(string(numbered), prev, ttl)
+	number := c.numbers.Add(1)
+	c.superseded.Set(numbered(key, number), prev, ttl)
+	return number
+}
+
+func numbered(key string, number uint64) string {
+	return string(binary.AppendUvarint([]byte(key), number))
 }
 
 // sweepFrom is the size below which sweeping is not worth its while.

@@ -37,6 +37,7 @@ type entry struct {
 	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
 	doubt    atomic.Pointer[doubt]
 	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
+	before   uint64       // the number of its predecessor among the superseded, 0 for none
 	repeat   int64        // monotonic: do not ask for a successor before this, the server repeats itself
 	spent    atomic.Bool  // the refresh token may have been consumed
 	doubtful atomic.Bool  // it is spent, and may live on: nobody has said

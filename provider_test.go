@@ -145,7 +145,7 @@ func TestARefusedRevocationIsNoRefusedGrant(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
-		w.srv.Fail("revoke", -1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_request"}`})
+		w.srv.Fail("revoke", -1, tokentest.Fault{Status: 400, Body: `{"error":"BAD_REQUEST"}`})
 		err := alice.Revoke(w.Context())
 		if err == nil || errors.Is(err, tokencache.ErrInvalidGrant) {
 			w.Errorf("got %v, want an error that is not ErrInvalidGrant", err)

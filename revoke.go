@@ -215,6 +215,29 @@ func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http
 	return c.newRequest(ctx, c.cfg.RevokeURL, form)
 }
 
+// endOrphan revokes a refresh token that nobody uses, once the access token that came with it has expired: servers that
+// send one along with every token of the client would otherwise fill the memory with them.
+func (c *core) endOrphan(key string, number uint64, now instant) {
+	v, ok := c.superseded.Get(numbered(key, number))
+	if !ok {
+		return
+	}
+	e := v.(*entry)
+	if e.refresh == "" || e.kept || e.remaining(now) > 0 {
+		return
+	}
+	p := c.gate.enter(func() {}, false)
+	if p == nil {
+		return
+	}
+	go func() {
+		defer c.gate.leave(p)
+		if c.revokeEntry(context.Background(), e) == nil {
+			c.superseded.Delete(numbered(key, number))
+		}
+	}()
+}
+
 // forgetIdle revokes and forgets the entries that were not used for Config.MaxIdle. It does so inside their flights, so
 // that no renewal is under way, and one after the other.
 func (c *core) forgetIdle(now instant) {

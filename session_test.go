@@ -265,3 +265,23 @@ func TestIdleUsersAreRevokedAndForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestRefreshTokensThatNobodyUsesDoNotPileUp(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		for range 100 {
+			w.token(src)
+			time.Sleep(time.Minute)
+		}
+		if got := w.srv.Count("revoke"); got < 95 {
+			w.Errorf("%d of 100 were revoked by and by", got)
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantDead()
+		if got := w.srv.Count("revoke"); got > 105 {
+			w.Errorf("%d revocation requests for 100 tokens", got)
+		}
+	})
+}

@@ -51,6 +51,8 @@ type step struct {
 	count   int
 	fault   tokentest.Fault
 	path    string
+	repeats int           // how often each caller comes again, and
+	gap     time.Duration // how soon
 }
 
 var simulatedUsers = []string{"ann", "bob"}
@@ -78,6 +80,7 @@ func newHistory(seed uint64) *history {
 		})
 	}
 	h.planSteps(r)
+	h.planRepeats(&dice{rand.New(rand.NewPCG(seed, 2))})
 	return h
 }
 
@@ -123,6 +126,15 @@ func (h *history) planSteps(r *dice) {
 	}
 }
 
+// planRepeats lets some callers come again at once, as those of a busy service do.
+func (h *history) planRepeats(r *dice) {
+	for i := range h.steps {
+		if s := &h.steps[i]; s.what == "token" && r.chance(25) {
+			s.repeats, s.gap = 2+r.IntN(8), r.about(15*time.Millisecond)
+		}
+	}
+}
+
 // planAction chooses what callers do; it leaves some steps to the faults.
 func (h *history) planAction(r *dice, s *step) {
 	switch n := r.IntN(100); {
@@ -162,6 +174,9 @@ func (s step) String() string {
 	text := fmt.Sprintf("%s key %d x%d", s.what, s.key, s.callers)
 	if s.limit > 0 {
 		text += fmt.Sprintf(" limit %v cancel %v", s.limit, s.cancel)
+	}
+	if s.repeats > 0 {
+		text += fmt.Sprintf(" again %d times after %v", s.repeats, s.gap)
 	}
 	if s.path != "" {
 		text += " " + s.path

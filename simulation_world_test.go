@@ -115,7 +115,13 @@ func (w *simWorld) live() {
 			continue
 		}
 		for range s.callers {
-			w.calls.Go(func() { w.call(s) })
+			w.calls.Go(func() {
+				w.call(s)
+				for range s.repeats {
+					time.Sleep(s.gap)
+					w.call(s)
+				}
+			})
 		}
 	}
 	ended := make(chan struct{})

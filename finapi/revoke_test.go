@@ -283,7 +283,7 @@ func TestReplicasThatShutDownAtTheSameTimeLeaveNothingBehind(t *testing.T) {
 	for i := range 12 {
 		users[fmt.Sprint("user-", i)] = fmt.Sprint("password-", i)
 	}
-	for range 20 {
+	for range 5 {
 		bothVersions(t, finapitest.Behaviour{Users: users}, func(w *world) {
 			w.srv.Update(func(b *finapitest.Behaviour) {
 				b.Drop = func(*http.Request) bool { time.Sleep(rand.N(time.Second)); return false }
