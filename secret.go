@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -202,4 +203,40 @@ func (s *scrubber) json(v any) (scrubbed any, changed bool) {
 		return out, changed
 	}
 	return v, false
+}
+
+// addedSecrets are the values that the client's authentication has added, save those that everybody may know.
+func (c *core) addedSecrets(header http.Header, before, after url.Values) []string {
+	var added []string
+	for _, values := range header {
+		added = append(added, values...)
+	}
+	for name, values := range after {
+		if before.Has(name) || name == "client_assertion_type" {
+			continue
+		}
+		added = append(added, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == c.cfg.ClientID })...)
+	}
+	return added
+}
+
+// paramsOf are the parameters in a request's query and, as far as it can be had again, its body.
+func paramsOf(req *http.Request) url.Values {
+	params := req.URL.Query()
+	if req.GetBody == nil {
+		return params
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return params
+	}
+	defer body.Close()
+	text, _ := io.ReadAll(io.LimitReader(body, answerMost))
+	fields, _ := parseFields(req.Header, text)
+	for name, v := range fields {
+		if s, ok := v.(string); ok {
+			params.Add(name, s)
+		}
+	}
+	return params
 }

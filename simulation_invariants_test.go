@@ -152,46 +152,6 @@ func (j *judge) countWrong(user, password string, a tokenAnswer) {
 	}
 }
 
-// learn enters the tokens of an answer. j.mu is held.
-func (j *judge) learn(r *tokenRequest, a tokenAnswer) {
-	j.deliver(a.AccessToken)
-	if a.RefreshToken != "" {
-		j.deliver(a.RefreshToken)
-		delete(j.consumed, a.RefreshToken)
-	}
-	t := j.tokens[a.AccessToken]
-	if t == nil {
-		t = &seenToken{key: r.key, learnt: time.Now()}
-		j.tokens[a.AccessToken] = t
-	}
-	life := time.Duration(a.ExpiresIn) * time.Second
-	if life == 0 {
-		life = j.plan.config.maxAge
-	}
-	if life > 0 {
-		t.ends, t.wallEnds = later(t.ends, r.sent.Add(life)), later(t.wallEnds, r.wall.Add(life))
-	}
-}
-
-// deliver learns that a token has come. j.mu is held.
-func (j *judge) deliver(token string) {
-	if _, known := j.delivered[token]; !known {
-		j.delivered[token] = time.Now()
-	}
-}
-
-// loggedIn learns of a saved token. Nobody but the wall clock says when it ends, since it may be taken over much later.
-func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t := &seenToken{key: r.key, learnt: time.Now()}
-	if a.ExpiresIn > 0 {
-		t.wallEnds = r.wall.Add(time.Duration(a.ExpiresIn) * time.Second)
-	}
-	j.tokens[a.AccessToken] = t
-	j.note("logged in %s: %s %s", r.key, short(a.AccessToken), short(a.RefreshToken))
-}
-
 // resets learns that somebody vouches for a user's password.
 func (j *judge) resets(key int) {
 	j.mu.Lock()
