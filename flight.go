@@ -228,6 +228,9 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 		c.fetchStarted(ctx, report)
 		f.sent = nil
 		tok, err := c.obtain(ctx, p, s, replaced)
+		if errors.Is(err, errLate) {
+			f = &flight{core: c, key: f.key, kind: f.kind} // the other one is still being written to
+		}
 		if err == nil {
 			from := start
 			if f.sent != nil {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A Grant is one way of obtaining a token. It must be safe for concurrent use.
+// A Grant is one way of obtaining a token. It must be safe for concurrent use. One that also has a method Subject() string
+// tells hooks with it whom its tokens are for.
 type Grant interface {
 	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is part of the key.
 	Name() string
@@ -237,6 +238,8 @@ func nameOf(g Grant) string {
 		return g.Session
 	case foreignGrant:
 		return g.name
+	case interface{ Subject() string }:
+		return g.Subject()
 	}
 	return ""
 }

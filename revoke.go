@@ -150,9 +150,15 @@ func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) er
 		}
 		err = send()
 	}
+	if errors.Is(err, errNotAsked) {
+		return nil
+	}
 	c.revoked(ctx, Revocation{Grant: e.grant, Hint: hint, Err: err})
 	return err
 }
+
+// errNotAsked says that a token cannot be revoked, and that the dialect knows it.
+var errNotAsked = errors.New("tokencache: this kind of token cannot be revoked")
 
 // revokeAfter decides whether a revocation is tried again, and when: while a server that is busy asks for a little time.
 // A shutdown with many tokens easily exceeds a rate limit, and revoking twice does no harm.
@@ -179,8 +185,11 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 	// The request is made while the token still lives: it may be what authenticates it.
 	req, scrub, err := c.revocationRequest(revoking(ctx, e), token, hint)
 	e.kill()
-	if err != nil || req == nil {
+	if err != nil {
 		return "", err
+	}
+	if req == nil {
+		return "", errNotAsked
 	}
 	authorization = req.Header.Get("Authorization")
 	op := operation{name: "revocation", grant: e.grant, scrub: scrub}

@@ -135,3 +135,37 @@ func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
 		}
 	})
 }
+
+// named is a grant of somebody.
+type named struct{ scripted }
+
+func (g named) Subject() string { return "bob" }
+
+func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
+	var told string
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Name }
+	}
+	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+		w.token(w.cache.Source(named{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
+			return hourToken("token"), nil
+		})}))
+		if told != "bob" {
+			w.Errorf("the hook was told %q", told)
+		}
+	})
+}
+
+func TestTokenThatCannotBeRevokedIsNotReportedAsRevoked(t *testing.T) {
+	var hints []string
+	change := func(cfg *tokencache.Config) {
+		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
+		cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { hints = append(hints, r.Hint) }
+	}
+	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+		w.token(w.cache.ClientCredentials())
+		if err := w.cache.Shutdown(w.Context()); err != nil || len(hints) != 0 || w.srv.Count("revoke") != 0 {
+			w.Errorf("Shutdown: %v, reported as revoked: %v", err, hints)
+		}
+	})
+}

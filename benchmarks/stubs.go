@@ -1,10 +1,6 @@
 package main
 
-import (
-	"io"
-
-	"github.com/tokencache/tokencache/benchmarks/report"
-)
+import "io"
 
 func pictures(options, io.Writer) error { return nil }
 

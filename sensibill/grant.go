@@ -34,6 +34,9 @@ func User(o Options, clientKey, accessID, accessSecret string) Grant {
 // Name returns "authorization_code".
 func (g Grant) Name() string { return "authorization_code" }
 
+// Subject returns the user's name, for hooks.
+func (g Grant) Subject() string { return g.AccessID }
+
 // Inputs names the user, the password and the type of the two.
 func (g Grant) Inputs(add func(name, value string)) {
 	add("base", g.url(""))
