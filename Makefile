@@ -31,6 +31,7 @@ lint:
 unit:
 	@echo "== go test, workspace"
 	@go test -race -shuffle=on work
+	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent)' . # what the race detector has no room for
 
 outside:
 	@echo "== go test, modules outside of the workspace"

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/tokencache/tokencache/benchmarks/peer"
@@ -94,6 +96,17 @@ func runRow(o options, out io.Writer) error {
 		}
 	}
 	return fmt.Errorf("no peer %q", o.peer)
+}
+
+// setting says what the tables were made with.
+func setting() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %s/%s, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
+	known := versions()
+	for _, p := range peers.Others() {
+		fmt.Fprintf(&b, "; %s %s", p.Module, known[p.Module])
+	}
+	return b.String()
 }
 
 // versions are those of the peers that this program was built with.

@@ -77,6 +77,9 @@ func run(o options, out, progress io.Writer) error {
 	var tables []report.Table
 	var failures []error
 	known := false
+	if !o.json {
+		fmt.Fprintf(out, "%s\n\n", setting())
+	}
 	for _, p := range parts() {
 		if o.only != "" && o.only != p.name {
 			continue

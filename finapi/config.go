@@ -33,8 +33,8 @@ type Options struct {
 	// Version is the mandator's version of Access. Default: V1.
 	Version Version
 
-	// RequestID returns the X-Request-Id of a token or revocation request, given the context of its first caller. One of
-	// more than 255 bytes stops the request before it is sent; an empty one is left out. Default: finAPI makes one up.
+	// RequestID returns the X-Request-Id of a token or revocation request, given the context of its first caller; it runs
+	// concurrently. More than 255 bytes stop the request before it is sent, none are left out. Default: finAPI's own.
 	RequestID func(ctx context.Context) string
 
 	// AcceptLanguage is the language of error messages, "en" for example. Default: finAPI's own, German.

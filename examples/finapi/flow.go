@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/finapi"
@@ -26,8 +27,8 @@ type step struct {
 
 // play plays all steps and returns what was not as it should be.
 func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
-	serial := 0
-	srv.options.RequestID = func(context.Context) string { serial++; return fmt.Sprintf("example-%d", serial) }
+	var serial atomic.Int64
+	srv.options.RequestID = func(context.Context) string { return fmt.Sprint("example-", serial.Add(1)) }
 	cfg := finapi.Config(srv.options, srv.clientID, srv.secret())
 	cfg.HTTPClient = srv.Client()
 	cache, err := tokencache.New(cfg)
