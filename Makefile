@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: test lint unit outside modules examples fuzz bench
+.PHONY: test lint unit outside modules examples fuzz bench bench-quick pictures page
 
 FUZZTIME   ?= 20s
 BENCHTIME  ?= 1s
@@ -62,5 +62,26 @@ fuzz:
 		done <<< "$$targets"; \
 	done
 
+# bench runs tokencache side by side with other libraries; ONLY=NAME picks one part: behaviours, speed, users, day, or self,
+# the library's own benchmarks.
+ONLY ?=
+SIDE_BY_SIDE := cd benchmarks && GOWORK=off go run .
+
 bench:
+ifneq ($(ONLY),self)
+	@$(SIDE_BY_SIDE) $(if $(ONLY),-only $(ONLY))
+endif
+ifneq ($(filter $(ONLY),self)$(if $(ONLY),,all),)
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) work | tee /dev/stderr | $(BENCHSTAT) -
+endif
+
+# bench-quick fails if tokencache misses a row of the behaviour table; its times say nothing.
+bench-quick:
+	@$(SIDE_BY_SIDE) -quick $(if $(ONLY),-only $(ONLY))
+
+# pictures draws docs/*.svg, and page puts new tables into docs/benchmarks.md.
+pictures:
+	@$(SIDE_BY_SIDE) -pictures ../docs
+
+page:
+	@$(SIDE_BY_SIDE) -page ../docs/benchmarks.md $(if $(ONLY),-only $(ONLY))

@@ -40,10 +40,8 @@ func (w *simWorld) shutdown(s step) error {
 // revoke ends a key's tokens and judges what is left.
 func (w *simWorld) revoke(ctx context.Context, key int, src *tokencache.Source) error {
 	began := time.Now()
-	w.judge.revokes(scopeOf(key), 1)
 	err := src.Revoke(ctx)
 	w.judge.revoked(scopeOf(key), began, err)
-	w.judge.revokes(scopeOf(key), -1)
 	return err
 }
 
@@ -101,13 +99,6 @@ func namedBy(err error) (count int) {
 	return count
 }
 
-// revokes counts the calls of Revoke that are under way.
-func (j *judge) revokes(key string, by int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.revoking[key] += by
-}
-
 // revoked judges the end of a Revoke.
 func (j *judge) revoked(key string, began time.Time, err error) {
 	j.mu.Lock()
@@ -129,7 +120,7 @@ func (j *judge) revoked(key string, began time.Time, err error) {
 			j.note("Revoke ends %s", short(value))
 		}
 	}
-	if err == nil && j.revoking[key] == 1 { // another may have dropped the token and be about to say why it lives
+	if err == nil {
 		missing := j.unasked(func(of string) bool { return of == key }, began)
 		if len(missing) > 0 {
 			j.violated(revokedByRevoke, "%v", missing)

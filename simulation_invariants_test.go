@@ -50,7 +50,6 @@ type judge struct {
 	wrong      map[[2]string]int    // the server's own refusals of a password in a row, by user and password
 	delivered  map[string]time.Time // when the answer with a token has arrived
 	forgiven   map[string]time.Time // until when an error of Revoke accounts for a key's tokens
-	revoking   map[string]int       // calls of Revoke under way, by key
 	requests   map[string]int       // API requests sent, by number
 	closed     time.Time
 }
@@ -59,6 +58,7 @@ type judge struct {
 type seenToken struct {
 	key      string
 	learnt   time.Time
+	outside  bool      // a login has brought it, and no caller has had it from the cache yet
 	ends     time.Time // by running time; zero: nobody has said
 	wallEnds time.Time
 	obtained time.Time // when the last flight that brought it ended
@@ -70,7 +70,7 @@ func newJudge(plan *history, srv *tokentest.Server, wall *steppedClock) *judge {
 		plan: plan, srv: srv, wall: wall, begin: time.Now(),
 		violations: map[string]string{}, tokens: map[string]*seenToken{}, underWay: map[string]int{},
 		consumed: map[string]bool{}, refused: map[[2]string]int{}, wrong: map[[2]string]int{},
-		delivered: map[string]time.Time{}, forgiven: map[string]time.Time{}, requests: map[string]int{}, revoking: map[string]int{},
+		delivered: map[string]time.Time{}, forgiven: map[string]time.Time{}, requests: map[string]int{},
 	}
 }
 
@@ -185,7 +185,7 @@ func (j *judge) published(value string) {
 	}
 	j.note("published %s for %s", short(value), t.key)
 	for other, old := range j.tokens {
-		if old.key == t.key && other != value && old.dead.IsZero() {
+		if old.key == t.key && other != value && old.dead.IsZero() && !old.outside {
 			old.dead = now
 		}
 	}
@@ -216,6 +216,7 @@ func (j *judge) used(key, value string) {
 	case !t.dead.IsZero() && t.dead.Before(now):
 		j.violated(neverDead, "%s since %v", short(value), now.Sub(t.dead))
 	}
+	t.outside = false
 	if t.obtained.Equal(now) {
 		return // the callers of the flight that fetched it use it once, however short it lives
 	}

@@ -144,7 +144,7 @@ func (j *judge) deliver(token string) {
 func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := &seenToken{key: r.key, learnt: time.Now()}
+	t := &seenToken{key: r.key, learnt: time.Now(), outside: true}
 	if a.ExpiresIn > 0 {
 		t.wallEnds = r.wall.Add(time.Duration(a.ExpiresIn) * time.Second)
 	}
