@@ -1,9 +1,9 @@
 package peers
 
 import (
-	"io"
 	"net/http"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/transport"
 	"k8s.io/klog/v2"
 
@@ -24,7 +24,4 @@ var k8sPeer = peer.Peer{
 }
 
 // It logs every renewal that fails.
-func init() {
-	klog.LogToStderr(false)
-	klog.SetOutput(io.Discard)
-}
+func init() { klog.SetLogger(logr.Discard()) }

@@ -1,6 +1,7 @@
 // oidc-provider on a free port of the loopback, with an API that asks it about tokens. The settings are JSON in the first
-// argument: clients, user, password, offline (the scope of the tokens with a refresh token), lifetime (seconds). The first
-// line of its output is JSON with the port. It ends with its standard input, and so with the test that started it.
+// argument: clients, scopes, user, password, offline (the scope that asks for a refresh token), lifetime (of access tokens,
+// in seconds). The first line of its output is JSON with the port. It ends with its standard input, and so with the test
+// that started it.
 
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -21,13 +22,14 @@ function newProvider(issuer) {
     clockTolerance: 0,
     features: {
       clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
       introspection: { enabled: true },
       revocation: { enabled: true },
     },
     findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
     rotateRefreshToken: true,
     routes: { token: '/token', revocation: '/revoke', introspection: '/introspect' },
-    scopes: ['offline_access', ...settings.scopes],
+    scopes: ['offline_access', ...settings.scopes], // without it there is no refresh grant
     ttl: {
       AccessToken: settings.lifetime, ClientCredentials: settings.lifetime, Grant: 86400, RefreshToken: 86400,
     },
