@@ -3,10 +3,11 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: test lint unit outside modules examples fuzz bench bench-quick pictures page
+.PHONY: test lint unit outside modules examples fuzz bench bench-quick pictures page soak
 
 FUZZTIME   ?= 20s
 BENCHTIME  ?= 1s
+HISTORIES  ?= 20000
 BENCHCOUNT ?= 6
 
 # The modules of go.work are tested together. Those outside of it have dependencies that must not choose versions for the
@@ -85,3 +86,7 @@ pictures:
 
 page:
 	@$(SIDE_BY_SIDE) -page ../docs/benchmarks.md $(if $(ONLY),-only $(ONLY))
+
+# soak lives through HISTORIES random histories and prints what was simulated.
+soak:
+	@SOAK_HISTORIES=$(HISTORIES) go test -count=1 -timeout 0 -v -run '^TestSimulation$$' . | grep -vE '^(=== |    ---)'
