@@ -260,7 +260,7 @@ func scrubHeader(scrub *scrubber, h http.Header) http.Header {
 // withoutRequest takes the request, which holds every credential, out of a foreign library's error.
 func withoutRequest(err error) error {
 	var r *oauth2.RetrieveError
-	if !errors.As(err, &r) {
+	if ours := (*Error)(nil); errors.As(err, &ours) || !errors.As(err, &r) {
 		return err
 	}
 	scrub := &scrubber{}

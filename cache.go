@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	gocache "github.com/patrickmn/go-cache"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 )
@@ -31,12 +30,11 @@ type core struct {
 	salt   [16]byte // keys the hashes of this process
 	wall   func() time.Time
 
-	entries    *gocache.Cache // level 2: *entry by key
-	superseded *gocache.Cache // *entry that still live at the server, by key and a number
-	failures   *gocache.Cache // *failure by key
-	sessions   *gocache.Cache // *session by key
-	numbers    atomic.Uint64  // for the keys of superseded
-	swept      atomic.Int64   // size of entries after the last sweep
+	entries    *table        // level 2: *entry by key
+	superseded *table        // *entry that still live at the server, by key and number
+	failures   *table        // *failure by key
+	sessions   *table        // *session by key
+	numbers    atomic.Uint64 // for the keys of superseded
 
 	flights   singleflight.Group
 	running   sync.Map // *flight by the goroutine that runs its user code
@@ -57,7 +55,7 @@ func New(cfg Config) (*Cache, error) {
 	}
 	c := &core{
 		cfg: cfg, client: privateClient(cfg.HTTPClient), wall: time.Now,
-		entries: newMap(), superseded: newMap(), failures: newMap(), sessions: newMap(),
+		entries: newTable(), superseded: newTable(), failures: newTable(), sessions: newTable(),
 		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
 	}
 	if _, err := rand.Read(c.salt[:]); err != nil {
@@ -67,9 +65,6 @@ func New(cfg Config) (*Cache, error) {
 	c.cache.core.Store(c)
 	return c.cache, nil
 }
-
-// newMap returns a go-cache without its janitor, a goroutine that could not be stopped.
-func newMap() *gocache.Cache { return gocache.New(gocache.NoExpiration, 0) }
 
 // ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with the same scopes
 // share one token. See [ClientCredentialsGrant] for parameters.
@@ -113,7 +108,8 @@ func (c *Cache) Source(g Grant) *Source {
 		source
 	}
 	if core := c.core.Load(); core != nil && g != nil {
-		both.core, both.grant, both.key = core, g, core.key(g)
+		g = asValue(g)
+		both.core, both.grant, both.key, both.name, both.subject = core, g, core.key(g), g.Name(), subjectOf(g)
 		both.state.Store(&both.source)
 	}
 	return &both.Source
@@ -146,7 +142,7 @@ const regretted = 2 * time.Second
 
 // publish makes e the current entry of its key and lets its predecessor die. Only flights call it.
 func (c *core) publish(key string, e, prev *entry, now instant) {
-	ttl := time.Duration(gocache.NoExpiration)
+	ttl := forEver
 	if e.refresh == "" && e.expires != never {
 		ttl = max(e.remaining(now), 0) + regretted
 	}
@@ -154,11 +150,13 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 		e.before = c.supersede(key, e, prev, now)
 		c.endOrphan(key, prev.before, now)
 	}
-	c.entries.Set(key, e, ttl)
+	swept := c.entries.set(key, e, ttl)
 	if prev != nil && prev != e {
 		prev.kill()
 	}
-	c.sweep(now)
+	if swept && c.cfg.MaxIdle > 0 {
+		c.forgetIdle(now)
+	}
 }
 
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
@@ -171,33 +169,15 @@ func (c *core) supersede(key string, e, prev *entry, now instant) uint64 {
 	}
 	ttl := left
 	if orphaned || left == never {
-		ttl = gocache.NoExpiration
+		ttl = forEver
 	}
 	number := c.numbers.Add(1)
-	c.superseded.Set(numbered(key, number), prev, ttl)
+	c.superseded.set(numbered(key, number), prev, ttl)
 	return number
 }
 
 func numbered(key string, number uint64) string {
 	return string(binary.AppendUvarint([]byte(key), number))
-}
-
-// sweepFrom is the size below which sweeping is not worth its while.
-const sweepFrom = 1024
-
-// sweep removes what has expired once the cache has doubled in size, since the walk holds go-cache's lock.
-func (c *core) sweep(now instant) {
-	size, last := int64(c.entries.ItemCount()), c.swept.Load()
-	if size < max(2*last, sweepFrom) || !c.swept.CompareAndSwap(last, size) {
-		return
-	}
-	for _, m := range []*gocache.Cache{c.entries, c.superseded, c.failures} {
-		m.DeleteExpired()
-	}
-	c.swept.Store(int64(c.entries.ItemCount()))
-	if c.cfg.MaxIdle > 0 {
-		c.forgetIdle(now)
-	}
 }
 
 // RequestToken sends one token request (RFC 6749 section 4) with the given parameters, authenticated as the client, and

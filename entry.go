@@ -134,8 +134,8 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 		return nil, err
 	}
 	e := &entry{
-		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, grant: s.grant.Name(),
-		fresh: never, expires: never, kept: isKept(s.grant), client: isClient(s.grant), key: s.key,
+		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, grant: s.name,
+		fresh: never, expires: never, kept: isKept(s.grant), client: s.name == "client_credentials", key: s.key,
 	}
 	now := c.now()
 	e.until.Store(check)

@@ -7,6 +7,9 @@ import (
 // SetWall replaces a cache's reading of the wall clock, so that tests can step it.
 func SetWall(c *Cache, wall func() time.Time) { c.core.Load().wall = wall }
 
+// Remembered is how many replaced tokens a cache holds, dead ones included.
+func Remembered(c *Cache) int { return c.core.Load().superseded.ItemCount() }
+
 // Challenge is a challenge as the parser sees it.
 type Challenge struct {
 	Scheme string

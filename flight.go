@@ -144,11 +144,11 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 			return prev, nil
 		}
 	}
-	if prev == nil && w.seen != nil {
+	if prev == nil && w.seen != nil && w.seen.alive() {
 		prev = w.seen
 	}
 	if anew {
-		c.forgetRefusal(s.key) // it was of another refresh token
+		c.forgetRefusal(s.key, c.hash(s.saved().RefreshToken))
 	}
 	release, err := c.checkHeldOff(ctx, s, now)
 	if err != nil {
@@ -215,8 +215,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 // fetch obtains a token and makes an entry of it. This is where a level below this process would be asked first.
 func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entry, replaced *oauth2.Token) (*entry, error) {
 	f := flightOf(ctx, c)
-	f.kind, f.prev, f.session = s.grant.Name(), prev, c.sessionOf(s)
-	report := Fetch{Grant: f.kind, Name: nameOf(s.grant), Reason: w.reason}
+	f.kind, f.prev, f.session = s.name, prev, c.sessionOf(s)
+	report := Fetch{Grant: f.kind, Name: s.subject, Reason: w.reason}
 	begin := c.now()
 	if prev != nil {
 		report.Remaining = prev.remaining(begin)

@@ -120,6 +120,9 @@ func (g RefreshTokenGrant) Name() string { return "refresh_token" }
 // Inputs names the session, the scopes and parameters, but not the refresh token, which changes.
 func (g RefreshTokenGrant) Inputs(add func(name, value string)) {
 	add("session", g.Session)
+	if g.Session == "" {
+		add("token", g.Token.Reveal()) // strangers without a name must not meet
+	}
 	addRequestInputs(add, g.Scopes, g.Params)
 }
 
@@ -127,6 +130,9 @@ var errNoRefreshToken = errors.New("tokencache: the session has no refresh token
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+	if f := flightOf(ctx, c.core.Load()); f != nil && f.prev != nil && f.prev.spent.Load() {
+		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrRefreshTokenSpent}
+	}
 	if replaced == nil || replaced.RefreshToken == "" {
 		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrInvalidGrant, cause: errNoRefreshToken}
 	}
@@ -213,28 +219,35 @@ func addRequestInputs(add func(name, value string), scopes []string, params url.
 	}
 }
 
+// asValue spares the rest of the package the pointers to the built-in grants, and keeps what is changed later from
+// differing from its key.
+func asValue(g Grant) Grant {
+	switch p := g.(type) {
+	case *ClientCredentialsGrant:
+		return *p
+	case *PasswordGrant:
+		return *p
+	case *RefreshTokenGrant:
+		return *p
+	}
+	return g
+}
+
 // isKept reports whether a grant's tokens belong to somebody else, so that Shutdown leaves them alone.
 func isKept(g Grant) bool {
 	switch g.(type) {
-	case RefreshTokenGrant, *RefreshTokenGrant, foreignGrant:
+	case RefreshTokenGrant, foreignGrant:
 		return true
 	}
 	return false
 }
 
-// isClient reports whether a grant's tokens are the client's own.
-func isClient(g Grant) bool { return g.Name() == "client_credentials" }
-
-// nameOf is the user or session that a grant is for, as hooks show it.
-func nameOf(g Grant) string {
+// subjectOf is the user or session that a grant is for, as hooks show it; empty for the client itself.
+func subjectOf(g Grant) string {
 	switch g := g.(type) {
 	case PasswordGrant:
 		return g.Username
-	case *PasswordGrant:
-		return g.Username
 	case RefreshTokenGrant:
-		return g.Session
-	case *RefreshTokenGrant:
 		return g.Session
 	case foreignGrant:
 		return g.name

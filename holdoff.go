@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	gocache "github.com/patrickmn/go-cache"
 )
 
 // Classes of failures. docs/failures.md has the table.
@@ -138,7 +136,9 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		}
 		return
 	}
-	c.outage.end() // the server answers
+	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode != 0 {
+		c.endOutage(ctx) // the server answers
+	}
 	var n *failure
 	if refused := c.failureOf(passwordKey(f.secret)); class == classCredentials && refused != nil {
 		own := *refused
@@ -156,7 +156,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 	}
 	c.storeFailure(s.key, n, now)
-	c.heldOff(ctx, HoldOff{Grant: f.kind, Name: nameOf(s.grant), Began: true, Until: n.end, Err: err})
+	c.heldOff(ctx, HoldOff{Grant: f.kind, Name: s.subject, Began: true, Until: n.end, Err: err})
 }
 
 func (c *core) failureOf(key string) *failure {
@@ -166,37 +166,41 @@ func (c *core) failureOf(key string) *failure {
 	return nil
 }
 
-// forgetRefusal ends the hold-off of a session that begins anew.
-func (c *core) forgetRefusal(key string) {
-	if f := c.failureOf(key); f != nil && f.class == classPermanent {
+// forgetRefusal ends the hold-off of a session that begins anew, unless the refusal was of the same refresh token.
+func (c *core) forgetRefusal(key string, hash uint64) {
+	if f := c.failureOf(key); f != nil && f.class == classPermanent && f.hash != hash {
 		c.failures.Delete(key)
 	}
 }
 
 func (c *core) storeFailure(key string, f *failure, now instant) {
-	ttl := time.Duration(gocache.NoExpiration)
+	ttl := forEver
 	if f.until != never {
 		ttl = time.Duration(f.until-now.mono) + failureMemory
 		if f.class == classCredentials {
 			ttl += credentialsMemory
 		}
 	}
-	c.failures.Set(key, f, ttl)
+	c.failures.set(key, f, ttl)
 }
 
 // recovered forgets the failures that a successful fetch has refuted.
 func (c *core) recovered(ctx context.Context, s *source) {
-	ended := c.outage.end()
 	if c.failureOf(s.key) != nil {
 		c.failures.Delete(s.key)
-		c.heldOff(ctx, HoldOff{Grant: s.grant.Name(), Name: nameOf(s.grant)})
+		c.heldOff(ctx, HoldOff{Grant: s.name, Name: s.subject})
 	}
-	if ended {
+	c.endOutage(ctx)
+}
+
+// endOutage ends the hold-off of all keys, if there is one.
+func (c *core) endOutage(ctx context.Context) {
+	if c.outage.end() {
 		c.heldOff(ctx, HoldOff{})
 	}
 }
 
-// forgetFailure is Reset.
+// forgetFailure lets a source's key and the whole cache be tried again.
 func (c *core) forgetFailure(ctx context.Context, s *source) {
 	c.forgetPassword(s)
 	c.recovered(ctx, s)
@@ -217,13 +221,8 @@ func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (releas
 
 // asksPassword reports whether a grant may have another password than the one that was refused.
 func asksPassword(g Grant) bool {
-	switch g := g.(type) {
-	case PasswordGrant:
-		return g.PasswordFunc != nil
-	case *PasswordGrant:
-		return g.PasswordFunc != nil
-	}
-	return false
+	p, ok := g.(PasswordGrant)
+	return ok && p.PasswordFunc != nil
 }
 
 const (

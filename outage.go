@@ -3,6 +3,7 @@ package tokencache
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // An outage is the hold-off of all keys of a cache. When it ends one flight tries, and the others wait for what it
@@ -43,6 +44,10 @@ func (o *outage) settle() {
 	}
 }
 
+// probeWait bounds the waiting for a probe: it can itself be waiting for one who waits for it, where a grant asks for the
+// token of another.
+const probeWait = 2 * time.Second
+
 // enter returns an error during the hold-off. After it, the first to enter tries and the others wait.
 func (o *outage) enter(ctx context.Context, c *core) (release func(), err error) {
 	for {
@@ -64,6 +69,8 @@ func (o *outage) enter(ctx context.Context, c *core) (release func(), err error)
 		o.mu.Unlock()
 		select {
 		case <-probe:
+		case <-time.After(probeWait):
+			return func() {}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -12,6 +12,9 @@ func (c *core) beforeRequest(f *flight, refresh string) error {
 		return nil
 	}
 	f.goesOn()
+	if refresh != "" && f.session != nil {
+		f.secret = c.hash(refresh)
+	}
 	if refresh != "" {
 		spent := f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
 			f.session != nil && f.session.has(c.hash(refresh))

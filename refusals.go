@@ -52,7 +52,7 @@ func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done 
 	if f == nil || password == "" {
 		return func(error) {}, nil
 	}
-	f.password, f.secret = true, c.hash(params.Get("username")+"\x00"+password)
+	f.password, f.secret = true, c.passwordHash(params.Get("username"), password)
 	release, err := c.passwords.take(ctx, f.secret)
 	if err != nil {
 		return nil, err
@@ -67,6 +67,7 @@ func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done 
 		var e *Error
 		switch {
 		case err == nil:
+			f.accepted = true
 			c.failures.Delete(passwordKey(hash))
 		case errors.As(err, &e) && countsAsAttempt(e):
 			now := c.now()
@@ -95,17 +96,13 @@ func (c *core) forgetPassword(s *source) {
 	if f := c.failureOf(s.key); f != nil && f.hash != 0 {
 		c.failures.Delete(passwordKey(f.hash))
 	}
-	var g PasswordGrant
-	switch grant := s.grant.(type) {
-	case PasswordGrant:
-		g = grant
-	case *PasswordGrant:
-		g = *grant
-	}
-	if g.PasswordFunc == nil {
-		c.failures.Delete(passwordKey(c.hash(g.Username + "\x00" + g.Password.Reveal())))
+	g, ok := s.grant.(PasswordGrant)
+	if ok && g.PasswordFunc == nil {
+		c.failures.Delete(passwordKey(c.passwordHash(g.Username, g.Password.Reveal())))
 	}
 }
+
+func (c *core) passwordHash(user, password string) uint64 { return c.hash(user + "\x00" + password) }
 
 // passwordKey is where the refusals of a password are remembered. No key of a source is as long.
 func passwordKey(hash uint64) string {

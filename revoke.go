@@ -63,39 +63,53 @@ func (s *source) revoke(ctx context.Context) error {
 
 // revokeKey drops and revokes everything that the key holds.
 func (c *core) revokeKey(ctx context.Context, s *source) error {
-	e := c.lookup(s.key)
-	if saved := s.saved(); saved != nil {
-		memory := c.sessionOf(s)
-		unknown := saved.RefreshToken != "" && !memory.has(c.hash(saved.RefreshToken))
-		if e == nil && unknown {
-			e = &entry{refresh: saved.RefreshToken, grant: s.grant.Name(), kept: true, expires: never, fresh: never}
-			if saved.AccessToken != "" {
-				e.header = "Bearer " + saved.AccessToken
-			}
+	var all []*entry
+	if e := c.lookup(s.key); e != nil {
+		all = append(all, e)
+	}
+	if e := c.endSession(s); e != nil && !slices.ContainsFunc(all, func(known *entry) bool { return known.refresh == e.refresh }) {
+		all = append(all, e)
+	}
+	defer c.entries.Delete(s.key)
+	var errs []error
+	for _, e := range all {
+		if !c.canRevoke() {
+			e.kill()
+			errs = append(errs, errNoRevokeURL)
+			continue
 		}
-		for _, t := range []string{saved.RefreshToken, saved.AccessToken} {
-			if t != "" {
-				memory.add(c.hash(t))
-			}
-		}
-		if e != nil && e.refresh != "" {
-			memory.add(c.hash(e.refresh))
+		if err := c.revokeEntry(ctx, e); err != nil {
+			errs = append(errs, err)
+			defer c.supersede(s.key, &entry{}, e, c.now()) // for Shutdown, or another Revoke
 		}
 	}
-	if e == nil {
-		return c.revokeSuperseded(ctx, s.key)
+	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key))...)
+}
+
+// endSession marks the tokens of a session as spent. It returns its saved token as an entry if the cache did not know it.
+func (c *core) endSession(s *source) *entry {
+	saved := s.saved()
+	if saved == nil {
+		return nil
 	}
-	if !c.canRevoke() {
-		e.kill()
-		c.entries.Delete(s.key)
-		return errNoRevokeURL
+	memory, tokens := c.sessionOf(s), []string{saved.RefreshToken, saved.AccessToken}
+	unknown := saved.RefreshToken != "" && !memory.has(c.hash(saved.RefreshToken))
+	if e := c.lookup(s.key); e != nil {
+		tokens = append(tokens, e.refresh)
 	}
-	err, earlier := c.revokeEntry(ctx, e), c.revokeSuperseded(ctx, s.key)
-	c.entries.Delete(s.key)
-	if err != nil {
-		c.supersede(s.key, &entry{}, e, c.now()) // for Shutdown, or another Revoke
+	for _, t := range tokens {
+		if t != "" {
+			memory.add(c.hash(t))
+		}
 	}
-	return errors.Join(err, earlier)
+	if !unknown {
+		return nil
+	}
+	e := &entry{key: s.key, refresh: saved.RefreshToken, grant: s.name, kept: true, expires: never, fresh: never}
+	if saved.AccessToken != "" {
+		e.header = "Bearer " + saved.AccessToken
+	}
+	return e
 }
 
 // revokeSuperseded revokes what the key held before and what still lives of it.
@@ -274,8 +288,8 @@ func (c *core) forgetIdle(now instant) {
 					if e := c.lookup(key); e != nil && idle(e, c.now()) {
 						c.entries.Delete(key)
 						e.kill()
-						if c.canRevoke() {
-							return nil, c.revokeEntry(ctx, e)
+						if c.canRevoke() && c.revokeEntry(ctx, e) != nil {
+							c.supersede(key, &entry{}, e, c.now()) // for Shutdown
 						}
 					}
 					return nil, nil

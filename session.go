@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"sync"
 
-	gocache "github.com/patrickmn/go-cache"
 	"golang.org/x/oauth2"
 )
 
@@ -59,20 +58,15 @@ func (c *core) sessionOf(s *source) *session {
 		return v.(*session)
 	}
 	// Add fails when somebody else was faster.
-	_ = c.sessions.Add(s.key, &session{}, gocache.NoExpiration)
+	_ = c.sessions.Add(s.key, &session{}, forEver)
 	v, _ := c.sessions.Get(s.key)
 	return v.(*session)
 }
 
 // saved is the token that a session's source was made with; nil for every other grant.
 func (s *source) saved() *oauth2.Token {
-	var g RefreshTokenGrant
-	switch grant := s.grant.(type) {
-	case RefreshTokenGrant:
-		g = grant
-	case *RefreshTokenGrant:
-		g = *grant
-	default:
+	g, ok := s.grant.(RefreshTokenGrant)
+	if !ok {
 		return nil
 	}
 	if g.saved != nil {
@@ -110,7 +104,7 @@ func (c *core) adopt(s *source, prev *entry, now instant) (taken *entry, anew bo
 	usable := saved.AccessToken != "" && !memory.has(c.hash(saved.AccessToken)) &&
 		(saved.Expiry.IsZero() || now.wall.Before(saved.Expiry))
 	if !usable {
-		return nil, true, nil
+		return nil, saved.RefreshToken != "", nil
 	}
 	taken, err = c.newEntry(s, saved, now, nil)
 	return taken, false, err

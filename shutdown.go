@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	gocache "github.com/patrickmn/go-cache"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -50,7 +49,7 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 // remnant is an entry that is to be revoked, and where it is kept until it is.
 type remnant struct {
 	*entry
-	in  *gocache.Cache
+	in  *table
 	key string
 }
 
@@ -75,7 +74,7 @@ func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
 
 // remnants returns what is left to revoke: users' tokens, and the client's own with the current ones last.
 func (c *core) remnants() (users, clients []remnant) {
-	for _, m := range []*gocache.Cache{c.superseded, c.entries} {
+	for _, m := range []*table{c.superseded, c.entries} {
 		for key, item := range m.Items() {
 			e := item.Object.(*entry)
 			switch {

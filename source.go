@@ -19,11 +19,12 @@ type Source struct {
 
 // source is the state of a Source.
 type source struct {
-	core  *core
-	grant Grant
-	key   string
-	last  atomic.Pointer[entry] // level 1
-	known atomic.Bool           // the saved token is in the cache, or is spent
+	core          *core
+	grant         Grant
+	key           string
+	name, subject string                // the grant's
+	last          atomic.Pointer[entry] // level 1
+	known         atomic.Bool           // the saved token is in the cache, or is spent
 }
 
 func (s *Source) load() (*source, error) {
@@ -200,7 +201,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 // replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
 func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
 	c := s.core
-	report := Rejection{Grant: e.grant, Name: nameOf(s.grant), Target: target}
+	report := Rejection{Grant: e.grant, Name: s.subject, Target: target}
 	if c.closed.Load() && !insideOf(ctx, c) {
 		return nil, ErrClosed
 	}

@@ -49,10 +49,13 @@ type Transport struct {
 
 type sourceKey struct{}
 
+// contextSource tells a nil source in a context from none.
+type contextSource struct{ oauth2.TokenSource }
+
 // WithSource returns a context whose requests are sent with the tokens of src instead of those of Transport.Source, so
 // that one client can serve many users.
 func WithSource(ctx context.Context, src oauth2.TokenSource) context.Context {
-	return context.WithValue(ctx, sourceKey{}, src)
+	return context.WithValue(ctx, sourceKey{}, contextSource{src})
 }
 
 // RoundTrip sends the request with a token.
@@ -119,13 +122,18 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		return resp, nil
 	}
 	resp.Body.Close()
-	next.replays.Add(1)
-	resp, err = t.send(req, body, next.header)
-	next.replays.Add(-1)
+	resp, err = t.replay(req, body, next)
 	if err == nil {
 		next.answered(to, t.rejects(resp), s.core.now())
 	}
 	return resp, err
+}
+
+// replay sends the request once more. It is counted while it is under way.
+func (t *Transport) replay(req *http.Request, body io.ReadCloser, e *entry) (*http.Response, error) {
+	e.replays.Add(1)
+	defer e.replays.Add(-1)
+	return t.send(req, body, e.header)
 }
 
 // foreign serves a token source that is not ours.
@@ -171,8 +179,11 @@ func (t *Transport) base() http.RoundTripper {
 }
 
 func (t *Transport) source(req *http.Request) (oauth2.TokenSource, error) {
-	if src, ok := req.Context().Value(sourceKey{}).(oauth2.TokenSource); ok {
-		return src, nil
+	if src, ok := req.Context().Value(sourceKey{}).(contextSource); ok {
+		if src.TokenSource == nil {
+			return nil, errors.New("tokencache: WithSource was given a nil source")
+		}
+		return src.TokenSource, nil
 	}
 	if t.Source == nil {
 		return nil, errors.New("tokencache: Transport.Source is nil and the request's context has no source (see WithSource)")

@@ -224,7 +224,6 @@ func TestWithSource(t *testing.T) {
 			{alice, app, "client"},
 			{nil, alice, "alice"},
 			{app, foreignToken(w.token(alice)), "alice"},
-			{app, nil, "client"},
 		} {
 			if got := subject(row.own, row.other); got != row.want {
 				w.Errorf("%T over %T: got a token of %q, want %q", row.other, row.own, got, row.want)

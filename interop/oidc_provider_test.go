@@ -53,8 +53,8 @@ func TestOIDCProviderReuseEndsTheFamily(t *testing.T) {
 	p.wantActive("after reuse", second, false)
 }
 
-// Between rounds the token ends, in turn because the application says so and because the server does; inside of one
-// every caller makes a source of its own, from whatever saved token it finds.
+// The token ends in turn because every caller says so and because the server has ended it, which the callers learn from a
+// 401. Every caller makes a source of its own, from whatever saved token it finds.
 func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
@@ -63,9 +63,8 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 	session := cache.RefreshToken("session-1", first)
 	for round := range rotations {
 		current := p.get(session)
-		if round%2 == 0 {
-			session.Invalidate(current)
-		} else {
+		byServer := round%2 == 1
+		if byServer {
 			p.end(current.AccessToken)
 		}
 		together(callers, func(i int) {
@@ -76,7 +75,9 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 				from = kept.last(first)
 			}
 			src := cache.RefreshToken("session-1", from)
-			src.Invalidate(current)
+			if !byServer {
+				src.Invalidate(current)
+			}
 			p.post(src.Client())
 		})
 		if t.Failed() {
