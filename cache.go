@@ -115,7 +115,7 @@ func (c *Cache) Source(g Grant) *Source {
 	return &both.Source
 }
 
-// Close closes the cache: from then on every method returns [ErrClosed]. It revokes nothing and waits for nothing, for
+// Close closes the cache: from then on no token comes out of it, see [ErrClosed]. It revokes nothing and waits for nothing, for
 // replicas that share their tokens with others. Fetches that are under way end by themselves within Config.Timeout.
 func (c *Cache) Close() error {
 	if core := c.core.Load(); core != nil {

@@ -21,7 +21,7 @@ type Config struct {
 	// TokenURL is the token endpoint (RFC 6749 section 3.2).
 	TokenURL string
 
-	// RevokeURL is the revocation endpoint (RFC 7009). Default: none, nothing is revoked.
+	// RevokeURL is the revocation endpoint (RFC 7009). Default: none; nothing is revoked unless Dialect.Revocation is set.
 	RevokeURL string
 
 	// ClientID is the client identifier (RFC 6749 section 2.2).
@@ -37,7 +37,7 @@ type Config struct {
 	// Params are added to every token request, "audience" for example. A grant's own parameters win. Default: none.
 	Params url.Values
 
-	// Header is added to every token and revocation request. Default: none.
+	// Header is added to every token and revocation request, in place of fields of the same name. Default: none.
 	Header http.Header
 
 	// HeaderFunc returns further header fields for a token or revocation request, such as a request ID, given the
@@ -45,8 +45,8 @@ type Config struct {
 	// no part of the key. An error stops the request before it is sent. Default: none.
 	HeaderFunc func(ctx context.Context) (http.Header, error)
 
-	// HTTPClient sends the token and revocation requests, through its Transport and within its Timeout. Redirects are
-	// never followed. Default: http.DefaultTransport.
+	// HTTPClient sends the token and revocation requests, through its Transport, with its Jar and within its Timeout.
+	// Redirects are never followed. Default: http.DefaultTransport.
 	HTTPClient *http.Client
 
 	// Timeout bounds one flight: all requests and waits of one fetch. Default: 30 s.
@@ -61,7 +61,8 @@ type Config struct {
 	MaxAge time.Duration
 
 	// MaxIdle is how long a token with a refresh token may go unused before it is revoked and forgotten, where the
-	// grant can start anew without it. Default: for ever.
+	// grant can start anew without it. It is looked at when the number of tokens has doubled, from 1024 on. Default:
+	// for ever.
 	MaxIdle time.Duration
 
 	// MaxConcurrent is how many requests to the authorization server may be under way at once. Default: 64.

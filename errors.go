@@ -12,7 +12,8 @@ import (
 
 // The errors that callers branch on, for [errors.Is].
 var (
-	// ErrClosed is returned by every method of a cache and its sources after [Cache.Shutdown] or [Cache.Close].
+	// ErrClosed is returned by the methods of a closed cache and its sources that ask for a token, send a request or
+	// revoke one; see [Cache.Shutdown] and [Cache.Close].
 	ErrClosed = errors.New("tokencache: the cache is closed")
 
 	// ErrHeldOff says that a request was not sent because an earlier one failed; the earlier error is in the chain
@@ -47,7 +48,7 @@ var errReentrant = errors.New("tokencache: this token was asked for from inside 
 // answered, to an [oauth2.RetrieveError] whose Response has no Request.
 type Error struct {
 	Op          string        // what was tried: "token request", "revocation", or the operation given to Cache.Send
-	Grant       string        // the grant's name, empty outside of one
+	Grant       string        // the grant_type of a token request, otherwise the grant's name; empty outside of one
 	URL         string        // where it was sent, without query
 	StatusCode  int           // of the answer, 0 if there was none
 	Code        string        // OAuth error code (RFC 6749 section 5.2), or the provider's own

@@ -101,7 +101,7 @@ func ExampleCache_RefreshToken() {
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
 		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.Fetch, tok *oauth2.Token) {
-			database[f.Name] = tok
+			database[f.Subject] = tok
 		}},
 	})
 	if err != nil {

@@ -216,7 +216,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entry, replaced *oauth2.Token) (*entry, error) {
 	f := flightOf(ctx, c)
 	f.kind, f.prev, f.session = s.name, prev, c.sessionOf(s)
-	report := Fetch{Grant: f.kind, Name: s.subject, Reason: w.reason}
+	report := Fetch{Grant: f.kind, Subject: s.subject, Reason: w.reason}
 	begin := c.now()
 	if prev != nil {
 		report.Remaining = prev.remaining(begin)

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A Grant is one way of obtaining a token. It must be safe for concurrent use. One that also has a method Subject() string
-// tells hooks with it whom its tokens are for.
+// A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once a source is made
+// of it. If it has a method Subject() string, that tells hooks whom its tokens are for. Shutdown revokes its tokens; those
+// of a grant named "client_credentials" are the client's own, and come last.
 type Grant interface {
 	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is part of the key.
 	Name() string

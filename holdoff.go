@@ -156,7 +156,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 	}
 	c.storeFailure(s.key, n, now)
-	c.heldOff(ctx, HoldOff{Grant: f.kind, Name: s.subject, Began: true, Until: n.end, Err: err})
+	c.heldOff(ctx, HoldOff{Grant: f.kind, Subject: s.subject, Began: true, Until: n.end, Err: err})
 }
 
 func (c *core) failureOf(key string) *failure {
@@ -188,7 +188,7 @@ func (c *core) storeFailure(key string, f *failure, now instant) {
 func (c *core) recovered(ctx context.Context, s *source) {
 	if c.failureOf(s.key) != nil {
 		c.failures.Delete(s.key)
-		c.heldOff(ctx, HoldOff{Grant: s.name, Name: s.subject})
+		c.heldOff(ctx, HoldOff{Grant: s.name, Subject: s.subject})
 	}
 	c.endOutage(ctx)
 }

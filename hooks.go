@@ -35,37 +35,37 @@ type Hooks struct {
 	// Revoked runs for every token that the server was asked to revoke, and tells how it ended.
 	Revoked func(ctx context.Context, r Revocation)
 
-	// Panicked runs when user code inside the library panicked or ended its goroutine.
+	// Panicked runs when another hook panicked, ended its goroutine or did not return in time.
 	Panicked func(ctx context.Context, err error)
 }
 
 // Fetch describes one fetch of a token.
 type Fetch struct {
 	Grant     string        // name of the grant
-	Name      string        // user or session, empty for the client's own token
+	Subject   string        // user or session, empty for the client's own token
 	Reason    string        // "cold", "stale", "expired" or "rejected"
 	Attempt   int           // from 1, counts the tries within the flight
-	Remaining time.Duration // what is left of the token to be replaced; negative or 0 if it is unusable
+	Remaining time.Duration // what is left of the token to be replaced: 0 or less if it has ended, NeverExpires if it has no end
 	Duration  time.Duration // how long the fetch took; 0 before it is done
-	Class     string        // "ok", "transient", "permanent" or "credentials"; empty before it is done
+	Class     string        // "ok", "transient", "permanent", "credentials" or "none"; empty before it is done
 	Err       error         // nil if it succeeded
 }
 
 // Rejection describes a 401 of an API.
 type Rejection struct {
 	Grant   string // name of the grant
-	Name    string // user or session, empty for the client's own token
+	Subject string // user or session, empty for the client's own token
 	Target  string // origin and path of the request
 	HeldOff bool   // no renewal: renewals for this token do not help, the next one waits for its time
 }
 
 // HoldOff describes the beginning or the end of a hold-off.
 type HoldOff struct {
-	Grant string    // name of the grant; empty if it concerns all keys of the cache
-	Name  string    // user or session
-	Began bool      // false: it has ended
-	Until time.Time // when it ends; zero: when Source.Reset is called
-	Err   error     // the failure that is answered from memory
+	Grant   string    // name of the grant; empty if it concerns all keys of the cache
+	Subject string    // user or session
+	Began   bool      // false: it has ended
+	Until   time.Time // when it ends; zero: when Source.Reset is called
+	Err     error     // the failure that is answered from memory
 }
 
 // Revocation describes a request to revoke one token (RFC 7009).

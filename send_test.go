@@ -144,7 +144,7 @@ func (g named) Subject() string { return "bob" }
 func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
 	var told string
 	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Name }
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Subject }
 	}
 	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
 		w.token(w.cache.Source(named{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {

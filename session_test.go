@@ -35,7 +35,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			saved = append(saved, tok)
-			if f.Name != "session-4711" || f.Grant != "refresh_token" {
+			if f.Subject != "session-4711" || f.Grant != "refresh_token" {
 				t.Errorf("hook was told %+v", f)
 			}
 		}

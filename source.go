@@ -71,7 +71,8 @@ func (s *Source) Invalidate(tok *oauth2.Token) {
 }
 
 // Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries again. A person who
-// calls it has changed something: corrected a password at the server, unlocked a user. It does not block.
+// calls it has changed something: corrected a password at the server, unlocked a user. It sends nothing, and blocks only
+// while Hooks.HoldOff runs.
 func (s *Source) Reset() {
 	state, err := s.load()
 	if err != nil {
@@ -180,9 +181,9 @@ func (s *source) await(ctx context.Context, w want) (*entry, error) {
 func leaving(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == err {
-		return fmt.Errorf("tokencache: gave up waiting for a token: %w", err)
+		return fmt.Errorf("tokencache: gave up waiting: %w", err)
 	}
-	return fmt.Errorf("tokencache: gave up waiting for a token: %w: %w", err, cause)
+	return fmt.Errorf("tokencache: gave up waiting: %w: %w", err, cause)
 }
 
 // despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
@@ -201,7 +202,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 // replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
 func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
 	c := s.core
-	report := Rejection{Grant: e.grant, Name: s.subject, Target: target}
+	report := Rejection{Grant: e.grant, Subject: s.subject, Target: target}
 	if c.closed.Load() && !insideOf(ctx, c) {
 		return nil, ErrClosed
 	}

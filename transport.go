@@ -25,7 +25,8 @@ import (
 //     held off, the caller gets the 401, complete; the next request has the new token.
 //   - A token does not follow a redirect to another origin, nor anything after it, and is not sent over plain http.
 //
-// RoundTrip blocks while a token is fetched, until the request's context ends. The request is not modified, its body is
+// RoundTrip blocks while a token is fetched, until the request's context ends; with a source that is not a *[Source], until
+// its Token returns. The request is not modified, its body is
 // closed exactly once, and the response's Request is the caller's, without the token.
 type Transport struct {
 	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]. Only with a
@@ -36,7 +37,7 @@ type Transport struct {
 	Base http.RoundTripper
 
 	// Origins are the only origins that tokens are sent to, such as "https://api.example.com"; requests to others pass
-	// without one. Redirects among them keep the token. Default: every origin that is addressed directly.
+	// without one. The scheme is required. Redirects among them keep the token. Default: every origin that is addressed directly.
 	Origins []string
 
 	// AllowHTTP allows tokens over plain http to hosts that are not loopback. Default: such requests are not sent.

@@ -63,10 +63,10 @@ type operation struct {
 
 // Send sends one request to the authorization server as the cache's own requests are sent: with the Config's header, at
 // most once, never redirected, at most [Config.MaxConcurrent] at a time, and without a trace of the caller. It is for
-// grants of several steps; op names the step in errors, and ctx should be the one that Grant.Obtain was given. If the
-// request has an Authorization header it is taken for a user's credentials, and a refusal is remembered as that of a
-// password is. So is what the grant makes of an answer that is no refusal, unless it goes on to another request: then the
-// credentials were accepted.
+// grants of several steps; op names the step in errors, and ctx should be the one that Grant.Obtain was given. In one
+// Obtain, only one request may be under way at a time. An Authorization header is taken for a user's credentials: if the
+// server refuses them, or the grant fails before its next request, that is remembered like a refused password; by sending
+// another request the grant says that they were accepted.
 //
 // The answer's body has been read, and need not be closed. Statuses from 400 on are returned as an [*Error].
 func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.Response, error) {
