@@ -110,6 +110,7 @@ func (c *Cache) Source(g Grant) *Source {
 	if core := c.core.Load(); core != nil && g != nil {
 		g = asValue(g)
 		both.core, both.grant, both.key, both.name, both.subject = core, g, core.key(g), g.Name(), subjectOf(g)
+		both.source.last = &both.Source.last
 		both.state.Store(&both.source)
 	}
 	return &both.Source
@@ -127,6 +128,9 @@ func (c *Cache) Close() error {
 func (c *core) close() {
 	c.closed.Store(true)
 	c.gate.close()
+	for _, item := range c.entries.Items() {
+		item.Object.(*entry).serve(check)
+	}
 }
 
 // lookup is level 2.

@@ -81,12 +81,6 @@ func (e *entry) serve(until int64) {
 	}
 }
 
-// serveFrom lets hits pass for the next wallCheck, or for less if the entry turns stale or expires before that.
-func (e *entry) serveFrom(now instant, end int64) {
-	e.used.Store(now.mono)
-	e.serve(min(end, now.mono+wallCheck))
-}
-
 func (e *entry) kill() { e.until.Store(dead) }
 
 func (e *entry) alive() bool { return e.until.Load() != dead }

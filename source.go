@@ -13,8 +13,9 @@ import (
 // A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light, safe for
 // concurrent use, and must not be copied. The tokens live in the cache: sources of equal grants share them.
 type Source struct {
-	// A pointer that fmt cannot follow: the grant can hold a password.
+	// Pointers that fmt cannot follow: the grant can hold a password.
 	state atomic.Pointer[source]
+	last  atomic.Pointer[entry] // level 1
 }
 
 // source is the state of a Source.
@@ -22,9 +23,9 @@ type source struct {
 	core          *core
 	grant         Grant
 	key           string
-	name, subject string                // the grant's
-	last          atomic.Pointer[entry] // level 1
-	known         atomic.Bool           // the saved token is in the cache, or is spent
+	name, subject string                 // the grant's
+	last          *atomic.Pointer[entry] // the Source's
+	known         atomic.Bool            // the saved token is in the cache, or is spent
 }
 
 func (s *Source) load() (*source, error) {
@@ -47,11 +48,16 @@ func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.
 // the fetch's ([*Error], or the grant's own), the same wrapped with [ErrHeldOff] when it is answered from memory,
 // [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	if s != nil {
+		if e := s.last.Load(); e != nil && e.until.Load() > monotonic() {
+			return &e.token, nil
+		}
+	}
 	state, err := s.load()
 	if err != nil {
 		return nil, err
 	}
-	e, err := state.entry(ctx)
+	e, err := state.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +96,10 @@ func (s *Source) Client() *http.Client {
 	return &http.Client{Transport: &Transport{Source: s}}
 }
 
-// entry returns the entry to use now. A hit costs a few atomic loads and a reading of the monotonic clock.
+// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock; closing the cache
+// ends hits by the entries.
 func (s *source) entry(ctx context.Context) (*entry, error) {
-	if e := s.last.Load(); e != nil && e.until.Load() > monotonic() && !s.core.closed.Load() {
+	if e := s.last.Load(); e != nil && e.until.Load() > monotonic() {
 		return e, nil
 	}
 	return s.acquire(ctx)
@@ -146,9 +153,9 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	now := s.core.now()
 	switch e.age(now) {
 	case fresh:
-		e.serveFrom(now, e.fresh)
+		s.serveFrom(e, now, e.fresh)
 	case stale:
-		e.serveFrom(now, e.expires)
+		s.serveFrom(e, now, e.expires)
 		// A renewal that Shutdown itself started would outlive it.
 		if !s.core.closed.Load() && !s.core.inFlight(ctx, s.key) {
 			s.core.fly(ctx, s, want{reason: reasonStale, seen: e})
@@ -158,6 +165,16 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	}
 	s.last.Store(e)
 	return e, want{}
+}
+
+// serveFrom lets hits pass for the next wallCheck, or for less if the entry turns stale or expires before that. It does
+// not while the cache is closed, or is being closed at this moment.
+func (s *source) serveFrom(e *entry, now instant, end int64) {
+	e.used.Store(now.mono)
+	e.serve(min(end, now.mono+wallCheck))
+	if s.core.closed.Load() {
+		e.serve(check)
+	}
 }
 
 // await waits for the flight, or leaves it when ctx ends.

@@ -59,7 +59,7 @@ func main() {
 	flag.StringVar(&o.peer, "peer", "", "see -row")
 	flag.Parse()
 	if o.quick {
-		o.duration, o.repeat = min(o.duration, 3*time.Second), 1
+		o.duration, o.repeat = min(o.duration, 2*time.Second), 1
 	}
 	if err := run(o, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
