@@ -31,8 +31,8 @@ lint:
 
 unit:
 	@echo "== go test, workspace"
-	@go test -race -shuffle=on work
-	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent)' . # what the race detector has no room for
+	@go test -race -shuffle=on -timeout 20m work
+	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation)' . # what the race detector has no room or time for
 
 # Of oidc-provider only what its lock file names is installed, and none of its scripts is run. Where there is no npm the
 # tests that need it say so: they fail in CI and are skipped elsewhere.

@@ -24,7 +24,7 @@ const (
 // TestSimulation lives through random histories in fake time. SOAK_HISTORIES says how many, SOAK_SEED where they begin.
 // A failing seed belongs into testdata/regressions.
 func TestSimulation(t *testing.T) {
-	count, first := number(t, "SOAK_HISTORIES", simulatedHistories), number(t, "SOAK_SEED", 1)
+	count, first := number(t, "SOAK_HISTORIES", simulatedHistories/simulationPart), number(t, "SOAK_SEED", 1)
 	var sum report
 	inParallel(t, func(t *testing.T) {
 		for seed := sum.next(first); seed < first+count; seed = sum.next(first) {
@@ -37,12 +37,13 @@ func TestSimulation(t *testing.T) {
 // TestSimulationRegressions lives again and again through the histories that once went wrong: a seed does not fix the
 // scheduler.
 func TestSimulationRegressions(t *testing.T) {
+	const each = regressionRuns / simulationPart
 	seeds := regressions(t)
-	runs := uint64(len(seeds) * regressionRuns)
+	runs := uint64(len(seeds) * each)
 	var sum report
 	inParallel(t, func(t *testing.T) {
 		for i := sum.next(0); i < runs; i = sum.next(0) {
-			plan := newHistory(seeds[i/regressionRuns])
+			plan := newHistory(seeds[i/each])
 			sum.add(plan, simulate(t, plan, plant{}))
 		}
 	}, func() { sum.print(t) })
