@@ -31,19 +31,19 @@ type entry struct {
 	header   string       // "Bearer " and the access token
 	refresh  string
 	grant    string
+	key      string
 	fresh    int64 // monotonic: from here on it is stale
 	expires  int64 // monotonic: from here on it is never sent
 	until    atomic.Int64
 	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
 	doubt    atomic.Pointer[doubt]
-	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
 	before   uint64       // the number of its predecessor among the superseded, 0 for none
 	repeat   int64        // monotonic: do not ask for a successor before this, the server repeats itself
+	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
 	spent    atomic.Bool  // the refresh token may have been consumed
 	doubtful atomic.Bool  // it is spent, and may live on: nobody has said
 	kept     bool         // it is the user's: Shutdown leaves it alone
 	client   bool         // it is the client's own: it is revoked last
-	key      string
 }
 
 type age int

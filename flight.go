@@ -46,6 +46,14 @@ func (f *flight) goesOn() {
 	}
 }
 
+// left is how long the token that the flight replaces can still be served.
+func (f *flight) left(now instant) time.Duration {
+	if f.prev == nil || !f.prev.alive() {
+		return 0
+	}
+	return f.prev.remaining(now)
+}
+
 type flightKey struct{}
 
 // flightOf returns the flight of c that ctx belongs to, or nil.
@@ -229,7 +237,7 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 		f.sent = nil
 		tok, err := c.obtain(ctx, p, s, replaced)
 		if errors.Is(err, errLate) {
-			f = &flight{core: c, key: f.key, kind: f.kind} // the other one is still being written to
+			f = &flight{core: c, key: f.key, kind: f.kind, prev: f.prev} // the other one is still being written to
 		}
 		if err == nil {
 			from := start

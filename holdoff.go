@@ -45,8 +45,8 @@ func (f *failure) active(now instant) bool { return now.mono < f.until }
 
 func (f *failure) error() error { return &heldOffError{f.end, f.err} }
 
-// next is the failure that follows f, which may be nil.
-func (f *failure) next(class string, err error, now instant) *failure {
+// next is the failure that follows f, which may be nil. left is what is left of the token that is served meanwhile.
+func (f *failure) next(class string, err error, left time.Duration, now instant) *failure {
 	n := &failure{class: class, count: 1, err: err}
 	if f != nil {
 		n.count = f.count + 1
@@ -63,6 +63,9 @@ func (f *failure) next(class string, err error, now instant) *failure {
 		delay = growing(permanentFirst, permanentMost, n.count)
 	default:
 		delay = growing(transientFirst, transientMost, n.count)
+		if left > 0 { // it has to be renewed before its end
+			delay = min(delay, max(left/2, transientFirst))
+		}
 	}
 	var e *Error
 	if errors.As(err, &e) {
@@ -131,7 +134,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 	}
 	now := c.now()
 	if class != classCredentials && concernsAll(err) {
-		if n := c.outage.begin(class, err, now); n != nil {
+		if n := c.outage.begin(class, err, f.left(now), now); n != nil {
 			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
 		}
 		return
@@ -152,7 +155,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		if old != nil && (old.class != class || old.hash != hash) {
 			old = nil
 		}
-		n = old.next(class, err, now)
+		n = old.next(class, err, f.left(now), now)
 		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 	}
 	c.storeFailure(s.key, n, now)

@@ -364,3 +364,33 @@ func TestHooksTellOfFetchesAndHoldOffs(t *testing.T) {
 		}
 	})
 }
+
+// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
+func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
+		t.Run(name, func(t *testing.T) {
+			change := func(cfg *tokencache.Config) { cfg.RenewalWindow = 12 * time.Second }
+			inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, change, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				time.Sleep(46500 * time.Millisecond)
+				w.srv.Fail("token", -1, fault)
+				begin, failed := time.Now(), 0
+				for range 300 {
+					time.Sleep(100 * time.Millisecond)
+					if time.Since(begin) >= 10*time.Second {
+						w.srv.ClearFaults()
+					}
+					if _, err := src.TokenContext(context.Background()); err != nil {
+						if failed++; failed == 1 {
+							w.Errorf("%v after the outage began: %v", time.Since(begin), err)
+						}
+					}
+				}
+				if failed > 0 {
+					w.Errorf("%d of 300 calls failed", failed)
+				}
+			})
+		})
+	}
+}

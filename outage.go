@@ -15,13 +15,13 @@ type outage struct {
 }
 
 // begin records a failure that concerns all keys, unless it only confirms the hold-off that is on; then it returns nil.
-func (o *outage) begin(class string, err error, now instant) *failure {
+func (o *outage) begin(class string, err error, left time.Duration, now instant) *failure {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil && o.fail.active(now) {
 		return nil
 	}
-	o.fail = o.fail.next(class, err, now)
+	o.fail = o.fail.next(class, err, left, now)
 	o.settle()
 	return o.fail
 }

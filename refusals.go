@@ -71,7 +71,7 @@ func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done 
 			c.failures.Delete(passwordKey(hash))
 		case errors.As(err, &e) && countsAsAttempt(e):
 			now := c.now()
-			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, now)
+			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
 			n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 			c.storeFailure(passwordKey(hash), n, now)
 		}
