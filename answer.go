@@ -251,7 +251,7 @@ func scrubHeader(scrub *scrubber, h http.Header) http.Header {
 			continue
 		}
 		for _, v := range values {
-			out[name] = append(out[name], scrub.text(v))
+			out[name] = append(out[name], namedSecret.ReplaceAllString(scrub.text(v), "${1}${2}"+redacted))
 		}
 	}
 	return out

@@ -23,19 +23,54 @@ func holdBody(resp *http.Response) bool {
 	if resp.Body == http.NoBody {
 		return true
 	}
-	body := resp.Body
-	head, err := io.ReadAll(io.LimitReader(body, heldMost+1))
-	if err == nil && len(head) > heldMost {
-		resp.Body = &held{io.MultiReader(bytes.NewReader(head), body), body}
+	body, read := resp.Body, make(chan beginning, 1)
+	go func() {
+		head, err := io.ReadAll(io.LimitReader(body, heldMost+1))
+		read <- beginning{head, err}
+	}()
+	timer := time.NewTimer(heldWait)
+	defer timer.Stop()
+	select {
+	case b := <-read:
+		if b.err == nil && len(b.head) > heldMost {
+			resp.Body = &held{io.MultiReader(bytes.NewReader(b.head), body), body}
+			return false
+		}
+		body.Close()
+		resp.Body = &held{b.reader(http.NoBody), http.NoBody}
+		return true
+	case <-timer.C: // a body that does not end
+		resp.Body = &held{&later{read: read, rest: body}, body}
 		return false
 	}
-	body.Close()
-	var tail io.Reader = http.NoBody
-	if err != nil {
-		tail = failing{err}
+}
+
+// A beginning is what was read of a body beforehand, and how that ended.
+type beginning struct {
+	head []byte
+	err  error
+}
+
+// reader returns the beginning again, and then its error or the rest.
+func (b beginning) reader(rest io.Reader) io.Reader {
+	if b.err != nil {
+		rest = failing{b.err}
 	}
-	resp.Body = &held{io.MultiReader(bytes.NewReader(head), tail), http.NoBody}
-	return true
+	return io.MultiReader(bytes.NewReader(b.head), rest)
+}
+
+// later reads a beginning that is still being read.
+type later struct {
+	read  chan beginning
+	rest  io.Reader
+	begun io.Reader
+}
+
+func (l *later) Read(p []byte) (int, error) {
+	if l.begun == nil {
+		l.begun = (<-l.read).reader(l.rest)
+	}
+	return l.begun.Read(p)
 }
 
 // held is a body of which the beginning was read before.

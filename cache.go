@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,13 +36,13 @@ type core struct {
 	numbers    atomic.Uint64 // for the keys of superseded
 
 	flights   singleflight.Group
-	running   sync.Map // *flight by the goroutine that runs its user code
 	gate      gate
 	closed    atomic.Bool
 	slots     chan struct{} // one for each request under way
 	ending    chan struct{} // held by the Shutdown at work
 	outage    outage        // the hold-off of all keys
-	passwords turns         // one request at a time carries the same password
+	spent     session       // refresh tokens that must not be sent again, under whatever name
+	passwords turns         // one request at a time carries the same password or refresh token
 	disowner  disowner      // of tokens that do not authenticate a revocation
 }
 
@@ -108,7 +107,7 @@ func (c *Cache) Source(g Grant) *Source {
 		source
 	}
 	if core := c.core.Load(); core != nil && g != nil {
-		g = asValue(g)
+		g = own(g)
 		both.core, both.grant, both.key, both.name, both.subject = core, g, core.key(g), g.Name(), subjectOf(g)
 		both.source.last = &both.Source.last
 		both.state.Store(&both.source)
@@ -148,7 +147,7 @@ const regretted = 2 * time.Second
 func (c *core) publish(key string, e, prev *entry, now instant) {
 	ttl := forEver
 	if e.refresh == "" && e.expires != never {
-		ttl = max(e.remaining(now), 0) + regretted
+		ttl = max(c.lives(e, now), 0) + regretted
 	}
 	if prev != nil && prev != e {
 		e.before = c.supersede(key, e, prev, now)
@@ -166,7 +165,7 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
 // It returns the number under which it lies there, 0 for none.
 func (c *core) supersede(key string, e, prev *entry, now instant) uint64 {
-	left := prev.remaining(now)
+	left := c.lives(prev, now)
 	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
 	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
 		return 0

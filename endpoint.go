@@ -18,24 +18,47 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 	if params.Get("grant_type") == "refresh_token" {
 		refresh = params.Get("refresh_token")
 	}
+	if refresh != "" && f != nil {
+		release, err := c.passwords.take(ctx, c.hash("refresh_token\x00"+refresh))
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	if err := c.beforeRequest(f, refresh); err != nil {
 		return nil, err
 	}
-	done, err := c.attempt(ctx, f, params)
+	done, err := c.attemptPassword(ctx, f, params)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { done(err) }()
+	var ans *answer
+	returned, sending := false, false
+	defer func() {
+		if !returned { // user code panicked: what the server has seen counts all the same
+			lost := &Error{Op: "token request", reached: true}
+			if ans != nil {
+				lost.StatusCode = ans.status
+			}
+			err = lost
+			if refresh != "" && sending {
+				_, _ = c.afterRefresh(f, refresh, nil, lost)
+			}
+		}
+		done(err)
+	}()
 	form := cloneValues(c.cfg.Params)
 	for name, values := range params {
 		form[name] = values
 	}
 	req, scrub, err := c.newRequest(ctx, c.cfg.TokenURL, form)
 	if err != nil {
+		returned = true
 		return nil, err
 	}
+	sending = true
 	op := operation{name: "token request", grant: params.Get("grant_type"), scrub: scrub}
-	ans, err := c.send(ctx, op, req)
+	ans, err = c.send(ctx, op, req)
 	if err == nil && !ans.ok() {
 		err = c.failure(op, req.URL, ans)
 	}
@@ -43,6 +66,7 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 	if err == nil {
 		tok, err = c.readToken(op, req.URL, ans)
 	}
+	returned = true
 	if err == nil && f != nil {
 		f.sent = &ans.sent
 	}

@@ -116,7 +116,18 @@ func (e *entry) remaining(now instant) time.Duration {
 	return time.Duration(e.expires - now.mono)
 }
 
+// lives is how long the token may still live at the server, which counts from its answer and not from the request.
+func (c *core) lives(e *entry, now instant) time.Duration {
+	left := e.remaining(now)
+	if left == never {
+		return never
+	}
+	return left + c.cfg.Timeout
+}
+
 var errNoToken = errors.New("tokencache: the grant returned no token and no error")
+
+var errExpiredToken = errors.New("tokencache: the grant returned a token that had expired before it was asked for")
 
 // newEntry makes an entry of the token that a grant obtained in a flight that began at start and replaces prev, which
 // may be nil.
@@ -126,6 +137,9 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 	}
 	if err := validBearer(tok); err != nil {
 		return nil, err
+	}
+	if !tok.Expiry.IsZero() && !tok.Expiry.After(start.wall) {
+		return nil, errExpiredToken
 	}
 	e := &entry{
 		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, grant: s.name,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http/httptrace"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -32,11 +33,12 @@ type flight struct {
 	kind     string // the grant's name
 	prev     *entry
 	session  *session
-	outer    *flight  // the flight in which this one was started, if any
-	password bool     // a user's credentials were sent, and may have been refused
-	accepted bool     // they were not, if the grant goes on
-	secret   uint64   // hash of the password that was sent
-	sent     *instant // when the request went out whose answer brought the token, as far as that is known
+	over     *atomic.Bool // it has ended; what was started in it may go on
+	outer    *flight      // the flight in which this one was started, if any
+	password bool         // a user's credentials were sent, and may have been refused
+	accepted bool         // they were not, if the grant goes on
+	secret   uint64       // hash of the password that was sent
+	sent     *instant     // when the request went out whose answer brought the token, as far as that is known
 }
 
 // goesOn is called before each request: a grant that goes on after an answer has seen that its credentials were accepted.
@@ -85,7 +87,8 @@ func isPrivileged(ctx context.Context, c *core) bool { return ctx.Value(privileg
 
 // insideOf reports whether ctx belongs to work of c that may go on after c was closed.
 func insideOf(ctx context.Context, c *core) bool {
-	return isPrivileged(ctx, c) || flightOf(ctx, c) != nil
+	f := flightOf(ctx, c)
+	return isPrivileged(ctx, c) || f != nil && !f.over.Load()
 }
 
 // fly starts the flight of a source's key, or joins it. The result arrives on the channel whatever happens inside; an
@@ -110,7 +113,9 @@ func (c *core) inside(ctx context.Context, outer *flight, key string, fn func(co
 		return (*entry)(nil), ErrClosed
 	}
 	defer c.gate.leave(p)
-	return fn(context.WithValue(ctx, flightKey{}, &flight{core: c, key: key, outer: outer}), p)
+	over := new(atomic.Bool)
+	defer over.Store(true)
+	return fn(context.WithValue(ctx, flightKey{}, &flight{core: c, key: key, outer: outer, over: over}), p)
 }
 
 // errFlightTimeout is the cause of a flight's end by its own timeout; it is a timeout for errors.Is.

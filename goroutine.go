@@ -5,10 +5,14 @@ import (
 	"context"
 	"runtime"
 	"strconv"
+	"sync"
 )
 
 // Token has no context, so a grant, a hook or an HTTP client that calls it on the source it serves can only be
 // recognized by its goroutine. It would wait for itself.
+
+// running holds the flights of all caches by the goroutines that run their user code: caches can refer to each other.
+var running sync.Map // *flight by uint64
 
 // onBehalf runs user code of the flight that ctx belongs to, and remembers the goroutine meanwhile.
 func onBehalf(ctx context.Context, fn func()) {
@@ -18,8 +22,8 @@ func onBehalf(ctx context.Context, fn func()) {
 		return
 	}
 	id := goroutineID()
-	f.core.running.Store(id, f)
-	defer f.core.running.Delete(id)
+	running.Store(id, f)
+	defer running.Delete(id)
 	fn()
 }
 
@@ -28,7 +32,7 @@ func (c *core) surrounding(ctx context.Context) *flight {
 	if f, ok := ctx.Value(flightKey{}).(*flight); ok {
 		return f
 	}
-	if f, ok := c.running.Load(goroutineID()); ok {
+	if f, ok := running.Load(goroutineID()); ok {
 		return f.(*flight)
 	}
 	return nil

@@ -3,6 +3,7 @@ package tokencache
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -211,7 +212,7 @@ func requestParams(grantType string, scopes []string, extra url.Values) url.Valu
 // addRequestInputs adds scopes and parameters to a key, in an order that does not depend on how they were given.
 func addRequestInputs(add func(name, value string), scopes []string, params url.Values) {
 	if len(scopes) > 0 {
-		sorted := strings.Fields(strings.Join(scopes, " "))
+		sorted := strings.FieldsFunc(strings.Join(scopes, " "), func(r rune) bool { return r == ' ' })
 		slices.Sort(sorted)
 		add("scope", strings.Join(sorted, " "))
 	}
@@ -220,16 +221,27 @@ func addRequestInputs(add func(name, value string), scopes []string, params url.
 	}
 }
 
-// asValue spares the rest of the package the pointers to the built-in grants, and keeps what is changed later from
-// differing from its key.
-func asValue(g Grant) Grant {
+// own is a grant that later changes of the caller's slices, maps and structs do not reach, as far as it is built in. It
+// also spares the rest of the package the pointers to those grants.
+func own(g Grant) Grant {
 	switch p := g.(type) {
 	case *ClientCredentialsGrant:
-		return *p
+		g = *p
 	case *PasswordGrant:
-		return *p
+		g = *p
 	case *RefreshTokenGrant:
-		return *p
+		g = *p
+	}
+	switch g := g.(type) {
+	case ClientCredentialsGrant:
+		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		return g
+	case PasswordGrant:
+		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		return g
+	case RefreshTokenGrant:
+		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		return g
 	}
 	return g
 }

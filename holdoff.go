@@ -83,6 +83,8 @@ func growing(first, most time.Duration, count int) time.Duration {
 func classify(f *flight, err error) string {
 	var e *Error
 	switch known := errors.As(err, &e); {
+	case errors.Is(err, errPanicked) && f.password: // it may have been sent
+		return classTransient
 	case errors.Is(err, errPanicked), errors.Is(err, ErrHeldOff), errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
 		errors.Is(err, context.Canceled):
 		return classNone

@@ -50,6 +50,8 @@ const probeWait = 2 * time.Second
 
 // enter returns an error during the hold-off. After it, the first to enter tries and the others wait.
 func (o *outage) enter(ctx context.Context, c *core) (release func(), err error) {
+	f := flightOf(ctx, c)
+	nested := f != nil && f.outer != nil && f.outer.core == c
 	for {
 		o.mu.Lock()
 		fail, probe := o.fail, o.probe
@@ -60,6 +62,9 @@ func (o *outage) enter(ctx context.Context, c *core) (release func(), err error)
 		case fail.active(c.now()):
 			o.mu.Unlock()
 			return nil, fail.error()
+		case nested: // it may be a part of the flight that tries
+			o.mu.Unlock()
+			return func() {}, nil
 		case probe == nil:
 			mine := make(chan struct{})
 			o.probe = mine

@@ -16,7 +16,7 @@ func (c *core) beforeRequest(f *flight, refresh string) error {
 		f.secret = c.hash(refresh)
 	}
 	if refresh != "" {
-		spent := f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
+		spent := c.spent.has(c.hash(refresh)) || f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
 			f.session != nil && f.session.has(c.hash(refresh))
 		if spent {
 			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
@@ -37,6 +37,7 @@ func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err er
 	case err != nil && !(sent && mayHaveConsumed(e)):
 		return nil, err
 	}
+	c.spent.add(c.hash(refresh))
 	if f != nil {
 		if f.prev != nil && f.prev.refresh == refresh {
 			f.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")

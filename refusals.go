@@ -46,13 +46,20 @@ func (t *turns) take(ctx context.Context, hash uint64) (release func(), err erro
 	}, nil
 }
 
-// attempt brackets a request that carries a user's password. It returns an error instead if the password is held off.
-func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done func(error), err error) {
-	password := params.Get("password")
-	if f == nil || password == "" {
+// attemptPassword is attempt for a token request.
+func (c *core) attemptPassword(ctx context.Context, f *flight, params url.Values) (done func(error), err error) {
+	if !params.Has("password") {
 		return func(error) {}, nil
 	}
-	f.password, f.secret = true, c.passwordHash(params.Get("username"), password)
+	return c.attempt(ctx, f, c.passwordHash(params.Get("username"), params.Get("password")))
+}
+
+// attempt brackets a request that carries a user's credentials. It returns an error instead if they are held off.
+func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(error), err error) {
+	if f == nil {
+		return func(error) {}, nil
+	}
+	f.password, f.secret = true, hash
 	release, err := c.passwords.take(ctx, f.secret)
 	if err != nil {
 		return nil, err
@@ -61,7 +68,6 @@ func (c *core) attempt(ctx context.Context, f *flight, params url.Values) (done 
 		release()
 		return nil, err
 	}
-	hash := f.secret
 	return func(err error) {
 		defer release()
 		var e *Error

@@ -33,7 +33,7 @@ const redacted = "[redacted]"
 // secretParams are the parameters of requests and fields of answers whose values are credentials.
 var secretParams = []string{
 	"access_token", "refresh_token", "id_token", "token", "password", "client_secret", "assertion", "client_assertion",
-	"code", "code_verifier", "device_code",
+	"code", "code_verifier", "device_code", "id_token_hint", "otp", "pin",
 }
 
 // A scrubber replaces known secrets in whatever a server or a transport sends back.
@@ -42,8 +42,12 @@ type scrubber struct{ secrets []string }
 // scrubberFor knows the credentials in a request's header and parameters.
 func scrubberFor(header http.Header, params url.Values, more ...string) *scrubber {
 	s := &scrubber{}
-	for _, name := range secretParams {
-		for _, v := range params[name] {
+	for name, values := range params {
+		named := namesSecret(name) && !strings.HasSuffix(name, "_type") && !strings.HasSuffix(name, "_hint")
+		if !named && !slices.Contains(secretParams, name) {
+			continue
+		}
+		for _, v := range values {
 			s.know(v)
 		}
 	}

@@ -119,6 +119,9 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		return resp, nil
 	}
 	body, ok := again(req)
+	if _, inFlight := ctx.Value(flightKey{}).(*flight); inFlight {
+		ok = false // a token request of another cache: it may carry what must not be sent twice
+	}
 	if !ok {
 		return resp, nil
 	}

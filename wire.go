@@ -79,12 +79,22 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	}
 	o := operation{name: op, scrub: scrubberFor(req.Header, paramsOf(req))}
 	f, credentials := flightOf(ctx, core), req.Header.Get("Authorization") != ""
+	done := func(error) {}
 	if f != nil {
 		o.grant = f.kind
 		f.goesOn()
 		f.password = f.password || credentials
+		if strings.HasPrefix(req.Header.Get("Authorization"), "Basic ") { // others may change from one time to the next
+			var err error
+			if done, err = core.attempt(ctx, f, core.hash("Authorization\x00"+req.Header.Get("Authorization"))); err != nil {
+				return nil, err
+			}
+		}
 	}
-	ans, err := core.send(ctx, o, req.Clone(ctx))
+	err := error(&Error{Op: op, reached: true}) // stays if user code panics
+	defer func() { done(err) }()
+	var ans *answer
+	ans, err = core.send(ctx, o, req.Clone(ctx))
 	if err == nil && ans.status >= 400 {
 		err = core.failure(o, req.URL, ans)
 	}
@@ -140,7 +150,11 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		err = fmt.Errorf("tokencache: the answer is larger than %d bytes", answerMost)
 	}
 	if err != nil {
-		return nil, c.unanswered(op, req.URL, err, true)
+		e := c.unanswered(op, req.URL, err, true)
+		if resp.StatusCode >= 400 {
+			e.StatusCode = resp.StatusCode // a refusal, whatever else it said
+		}
+		return nil, e
 	}
 	return &answer{resp.StatusCode, resp.Header, body, sent}, nil
 }
@@ -186,7 +200,7 @@ func preventRepetition(req *http.Request) {
 }
 
 // unanswered is the error of a request without a complete answer.
-func (c *core) unanswered(op operation, to *url.URL, err error, reached bool) error {
+func (c *core) unanswered(op operation, to *url.URL, err error, reached bool) *Error {
 	// The URL of a *url.Error can hold a token in its query.
 	if inner := (*url.Error)(nil); errors.As(err, &inner) {
 		err = inner.Err
