@@ -147,7 +147,7 @@ const regretted = 2 * time.Second
 func (c *core) publish(key string, e, prev *entry, now instant) {
 	ttl := forEver
 	if e.refresh == "" && e.expires != never {
-		ttl = max(c.lives(e, now), 0) + regretted
+		ttl = max(e.lives(now), 0) + regretted
 	}
 	if prev != nil && prev != e {
 		e.before = c.supersede(key, e, prev, now)
@@ -165,7 +165,7 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
 // It returns the number under which it lies there, 0 for none.
 func (c *core) supersede(key string, e, prev *entry, now instant) uint64 {
-	left := c.lives(prev, now)
+	left := prev.lives(now)
 	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
 	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
 		return 0

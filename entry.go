@@ -34,6 +34,7 @@ type entry struct {
 	key      string
 	fresh    int64 // monotonic: from here on it is stale
 	expires  int64 // monotonic: from here on it is never sent
+	ends     int64 // monotonic: from here on it has surely ended at the server, which counts from its answer
 	until    atomic.Int64
 	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
 	doubt    atomic.Pointer[doubt]
@@ -116,13 +117,12 @@ func (e *entry) remaining(now instant) time.Duration {
 	return time.Duration(e.expires - now.mono)
 }
 
-// lives is how long the token may still live at the server, which counts from its answer and not from the request.
-func (c *core) lives(e *entry, now instant) time.Duration {
-	left := e.remaining(now)
-	if left == never {
+// lives is how long the token may still live at the server.
+func (e *entry) lives(now instant) time.Duration {
+	if e.ends == never {
 		return never
 	}
-	return left + c.cfg.Timeout
+	return time.Duration(e.ends - now.mono)
 }
 
 var errNoToken = errors.New("tokencache: the grant returned no token and no error")
@@ -166,7 +166,8 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 		}
 		e.repeat = start.mono + int64(time.Second)
 	}
-	if e.expires != never {
+	if e.ends = never; e.expires != never {
+		e.ends = after(e.expires, time.Duration(now.mono-start.mono))
 		e.fresh = e.expires - c.window(e.expires-start.mono)
 		if repeated {
 			e.fresh = min(max(e.fresh, e.repeat), e.expires)

@@ -105,7 +105,7 @@ func (c *core) endSession(s *source) *entry {
 	if !unknown {
 		return nil
 	}
-	e := &entry{key: s.key, refresh: saved.RefreshToken, grant: s.name, kept: true, expires: never, fresh: never}
+	e := &entry{key: s.key, refresh: saved.RefreshToken, grant: s.name, kept: true, expires: never, ends: never, fresh: never}
 	if saved.AccessToken != "" {
 		e.header = "Bearer " + saved.AccessToken
 	}
@@ -141,7 +141,7 @@ func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
 		errs = append(errs, c.revokeToken(ctx, e, e.refresh, hintRefresh))
 	}
 	// A clock that was set forward does not end a token at the server.
-	if e.header != "" && c.lives(e, c.now()) > 0 {
+	if e.header != "" && e.lives(c.now()) > 0 {
 		errs = append(errs, c.revokeToken(ctx, e, e.header[len("Bearer "):], hintAccess))
 	}
 	e.kill()
@@ -246,7 +246,7 @@ func (c *core) endOrphan(key string, number uint64, now instant) {
 		return
 	}
 	e := v.(*entry)
-	if e.refresh == "" || e.kept || c.lives(e, now) > 0 {
+	if e.refresh == "" || e.kept || e.lives(now) > 0 {
 		return
 	}
 	p := c.gate.enter(func() {}, false)

@@ -110,6 +110,7 @@ func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
 		src, late := w.cache.ClientCredentials(), w.cache.ClientCredentials("late")
 		w.token(src)
+		w.token(src) // a hit of level 1
 		begin := time.Now()
 		go late.Token()
 		synctest.Wait()
