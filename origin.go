@@ -9,15 +9,10 @@ import (
 	"strings"
 )
 
-// carriesToken reports whether a request is to have a token. It is an error where the caller asks for what must not be.
+// carriesToken reports whether a request to where it goes is to have a token. It is an error where the caller asks for what must not be.
 func (t *Transport) carriesToken(req *http.Request) (bool, error) {
 	if req.URL == nil {
 		return false, errors.New("tokencache: the request has no URL")
-	}
-	for name := range req.Header {
-		if strings.EqualFold(name, "Authorization") {
-			return false, nil
-		}
 	}
 	if req.Response != nil && !t.keepsOrigin(req) {
 		return false, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 
@@ -58,6 +57,10 @@ func WithSource(ctx context.Context, src oauth2.TokenSource) context.Context {
 
 // RoundTrip sends the request with a token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	authorized, spare := survey(req.Header)
+	if authorized {
+		return t.roundTrip(req, req)
+	}
 	carries, err := t.carriesToken(req)
 	if err != nil {
 		return nil, refuse(req, err)
@@ -80,7 +83,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	resp, err := t.send(req, req.Body, e.header)
+	resp, err := t.send(req, req.Body, e.header, spare)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +137,7 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 func (t *Transport) replay(req *http.Request, body io.ReadCloser, e *entry) (*http.Response, error) {
 	e.replays.Add(1)
 	defer e.replays.Add(-1)
-	return t.send(req, body, e.header)
+	return t.send(req, body, e.header, true)
 }
 
 // foreign serves a token source that is not ours.
@@ -150,12 +153,12 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	return t.send(req, req.Body, "Bearer "+tok.AccessToken)
+	return t.send(req, req.Body, "Bearer "+tok.AccessToken, true)
 }
 
-// send sends a copy of the request with the given body and Authorization header.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string) (*http.Response, error) {
-	resp, err := t.roundTrip(withAuthorization(req, body, authorization), req)
+// send sends a copy of the request with the given body and Authorization header; clip as for withAuthorization.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string, clip bool) (*http.Response, error) {
+	resp, err := t.roundTrip(withAuthorization(req, body, authorization, clip), req)
 	if err != nil {
 		err = scrubberFor(http.Header{"Authorization": {authorization}}, nil).err(err)
 	}
@@ -212,49 +215,4 @@ func insufficientScope(h http.Header) bool {
 	return slices.ContainsFunc(parseChallenges(h["Www-Authenticate"]), func(c challenge) bool {
 		return c.scheme == "bearer" && c.params["error"] == "insufficient_scope"
 	})
-}
-
-// refuse closes the body of a request that is not sent.
-func refuse(req *http.Request, err error) error {
-	if req.Body != nil {
-		req.Body.Close()
-	}
-	return err
-}
-
-// again returns the request's body once more, if that can be.
-func again(req *http.Request) (body io.ReadCloser, ok bool) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req.Body, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	return body, err == nil
-}
-
-// An outgoing request and its header value are one allocation.
-type outgoing struct {
-	http.Request
-	authorization [1]string
-}
-
-// withAuthorization copies a request as far as it is changed: the struct, and the header map. The slices of the header
-// stay the caller's, without their spare capacity, so that a base that appends to one does not write into it.
-func withAuthorization(req *http.Request, body io.ReadCloser, authorization string) *http.Request {
-	out := &outgoing{Request: *req, authorization: [1]string{authorization}}
-	out.Body = body
-	if req.Header == nil {
-		out.Header = make(http.Header, 1)
-	} else {
-		out.Header = maps.Clone(req.Header)
-		for name, values := range out.Header {
-			if cap(values) > len(values) {
-				out.Header[name] = slices.Clip(values)
-			}
-		}
-	}
-	out.Header["Authorization"] = out.authorization[:]
-	return &out.Request
 }
