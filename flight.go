@@ -66,9 +66,10 @@ func flightOf(ctx context.Context, c *core) *flight {
 	return f
 }
 
-// inFlight reports whether waiting for key would be waiting for oneself.
-func (c *core) inFlight(ctx context.Context, key string) bool {
-	for f := c.surrounding(ctx); f != nil; f = f.outer {
+// isFor reports whether f, or one that it was started in, is the flight of a key of c: waiting for that key would be
+// waiting for oneself. A nil flight is for none.
+func (f *flight) isFor(c *core, key string) bool {
+	for ; f != nil; f = f.outer {
 		if f.core == c && f.key == key {
 			return true
 		}
@@ -91,10 +92,10 @@ func insideOf(ctx context.Context, c *core) bool {
 	return isPrivileged(ctx, c) || f != nil && !f.over.Load()
 }
 
-// fly starts the flight of a source's key, or joins it. The result arrives on the channel whatever happens inside; an
-// *entry, or nil if the flight was about something else and the caller has to look again.
-func (c *core) fly(ctx context.Context, s *source, w want) <-chan singleflight.Result {
-	outer := c.surrounding(ctx)
+// fly starts the flight of a source's key, or joins it; outer is the flight that the caller is a part of. The result
+// arrives on the channel whatever happens inside; an *entry, or nil if the flight was about something else and the caller
+// has to look again.
+func (c *core) fly(ctx context.Context, outer *flight, s *source, w want) <-chan singleflight.Result {
 	return c.flights.DoChan(s.key, func() (any, error) {
 		return c.inside(ctx, outer, s.key, func(ctx context.Context, p *pass) (*entry, error) {
 			return c.renew(ctx, p, s, w)

@@ -3,6 +3,7 @@ package tokencache
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"runtime"
 	"strconv"
 	"sync"
@@ -14,7 +15,10 @@ import (
 // running holds the flights of all caches by the goroutines that run their user code: caches can refer to each other.
 var running sync.Map // *flight by uint64
 
-// onBehalf runs user code of the flight that ctx belongs to, and remembers the goroutine meanwhile.
+// onBehalf runs user code of the flight that ctx belongs to, and remembers the goroutine meanwhile. It is looked for on
+// stacks, and therefore never inlined.
+//
+//go:noinline
 func onBehalf(ctx context.Context, fn func()) {
 	f, _ := ctx.Value(flightKey{}).(*flight)
 	if f == nil {
@@ -28,9 +32,12 @@ func onBehalf(ctx context.Context, fn func()) {
 }
 
 // surrounding returns the flight that the caller is a part of, by its context or its goroutine; nil if it is of none.
-func (c *core) surrounding(ctx context.Context) *flight {
+func surrounding(ctx context.Context) *flight {
 	if f, ok := ctx.Value(flightKey{}).(*flight); ok {
 		return f
+	}
+	if !inUserCode() {
+		return nil
 	}
 	if f, ok := running.Load(goroutineID()); ok {
 		return f.(*flight)
@@ -38,8 +45,26 @@ func (c *core) surrounding(ctx context.Context) *flight {
 	return nil
 }
 
-// goroutineID reads the number that a stack trace begins with: "goroutine 18 [running]:". It costs about a microsecond
-// and is asked for only where a caller is about to wait.
+var onBehalfEntry = reflect.ValueOf(onBehalf).Pointer()
+
+// inUserCode looks for onBehalf among the callers. It costs a microsecond where goroutineID costs twenty and a lock that
+// all goroutines share, which thousands that are about to wait would notice.
+func inUserCode() bool {
+	var stack [64]uintptr
+	for skip := 2; ; skip += len(stack) {
+		n := runtime.Callers(skip, stack[:])
+		for _, pc := range stack[:n] {
+			if fn := runtime.FuncForPC(pc); fn != nil && fn.Entry() == onBehalfEntry {
+				return true
+			}
+		}
+		if n < len(stack) {
+			return false
+		}
+	}
+}
+
+// goroutineID reads the number that a stack trace begins with: "goroutine 18 [running]:".
 func goroutineID() uint64 {
 	var buf [64]byte
 	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)])

@@ -34,10 +34,10 @@ func (s *Source) Revoke(ctx context.Context) error {
 
 func (s *source) revoke(ctx context.Context) error {
 	c := s.core
-	if c.inFlight(ctx, s.key) {
+	outer := surrounding(ctx)
+	if outer.isFor(c, s.key) {
 		return errReentrant
 	}
-	outer := c.surrounding(ctx)
 	for {
 		if c.closed.Load() && !insideOf(ctx, c) {
 			return ErrClosed

@@ -157,8 +157,8 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	case stale:
 		s.serveFrom(e, now, e.expires)
 		// A renewal that Shutdown itself started would outlive it.
-		if !s.core.closed.Load() && !s.core.inFlight(ctx, s.key) {
-			s.core.fly(ctx, s, want{reason: reasonStale, seen: e})
+		if outer := surrounding(ctx); !s.core.closed.Load() && !outer.isFor(s.core, s.key) {
+			s.core.fly(ctx, outer, s, want{reason: reasonStale, seen: e})
 		}
 	default:
 		return nil, want{reason: reasonExpired, seen: e}
@@ -179,14 +179,15 @@ func (s *source) serveFrom(e *entry, now instant, end int64) {
 
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry, error) {
-	if s.core.inFlight(ctx, s.key) {
+	outer := surrounding(ctx)
+	if outer.isFor(s.core, s.key) {
 		return nil, errReentrant
 	}
 	if ctx.Err() != nil {
 		return nil, leaving(ctx)
 	}
 	select {
-	case r := <-s.core.fly(ctx, s, w):
+	case r := <-s.core.fly(ctx, outer, s, w):
 		e, _ := r.Val.(*entry)
 		return e, r.Err
 	case <-ctx.Done():
