@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"golang.org/x/oauth2"
 )
@@ -30,8 +31,7 @@ type entry struct {
 	token    oauth2.Token // as it is handed out: without the refresh token
 	header   string       // "Bearer " and the access token
 	refresh  string
-	grant    string
-	key      string
+	owner    unique.Handle[owner]
 	fresh    int64 // monotonic: from here on it is stale
 	expires  int64 // monotonic: from here on it is never sent
 	ends     int64 // monotonic: from here on it has surely ended at the server, which counts from its answer
@@ -43,8 +43,6 @@ type entry struct {
 	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
 	spent    atomic.Bool  // the refresh token may have been consumed
 	doubtful atomic.Bool  // it is spent, and may live on: nobody has said
-	kept     bool         // it is the user's: Shutdown leaves it alone
-	client   bool         // it is the client's own: it is revoked last
 }
 
 type age int
@@ -142,8 +140,8 @@ func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry
 		return nil, errExpiredToken
 	}
 	e := &entry{
-		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, grant: s.name,
-		fresh: never, expires: never, kept: isKept(s.grant), client: s.name == "client_credentials", key: s.key,
+		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, owner: s.owner(),
+		fresh: never, expires: never,
 	}
 	now := c.now()
 	e.until.Store(check)

@@ -246,15 +246,6 @@ func own(g Grant) Grant {
 	return g
 }
 
-// isKept reports whether a grant's tokens belong to somebody else, so that Shutdown leaves them alone.
-func isKept(g Grant) bool {
-	switch g.(type) {
-	case RefreshTokenGrant, foreignGrant:
-		return true
-	}
-	return false
-}
-
 // subjectOf is the user or session that a grant is for, as hooks show it; empty for the client itself.
 func subjectOf(g Grant) string {
 	switch g := g.(type) {

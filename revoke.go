@@ -105,7 +105,7 @@ func (c *core) endSession(s *source) *entry {
 	if !unknown {
 		return nil
 	}
-	e := &entry{key: s.key, refresh: saved.RefreshToken, grant: s.name, kept: true, expires: never, ends: never, fresh: never}
+	e := &entry{refresh: saved.RefreshToken, owner: s.owner(), expires: never, ends: never, fresh: never}
 	if saved.AccessToken != "" {
 		e.header = "Bearer " + saved.AccessToken
 	}
@@ -167,7 +167,7 @@ func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) er
 	if errors.Is(err, errNotAsked) {
 		return nil
 	}
-	c.revoked(ctx, Revocation{Grant: e.grant, Hint: hint, Err: err})
+	c.revoked(ctx, Revocation{Grant: e.owner.Value().grant, Hint: hint, Err: err})
 	return err
 }
 
@@ -206,7 +206,7 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 		return "", errNotAsked
 	}
 	authorization = req.Header.Get("Authorization")
-	op := operation{name: "revocation", grant: e.grant, scrub: scrub}
+	op := operation{name: "revocation", grant: e.owner.Value().grant, scrub: scrub}
 	ans, err := c.send(ctx, op, req)
 	if err != nil {
 		return authorization, err
@@ -246,7 +246,7 @@ func (c *core) endOrphan(key string, number uint64, now instant) {
 		return
 	}
 	e := v.(*entry)
-	if e.refresh == "" || e.kept || e.lives(now) > 0 {
+	if e.refresh == "" || e.owner.Value().kept || e.lives(now) > 0 {
 		return
 	}
 	p := c.gate.enter(func() {}, false)
@@ -265,7 +265,7 @@ func (c *core) endOrphan(key string, number uint64, now instant) {
 // that no renewal is under way, and one after the other.
 func (c *core) forgetIdle(now instant) {
 	idle := func(e *entry, now instant) bool {
-		return e.refresh != "" && !e.kept && now.mono-e.used.Load() > int64(c.cfg.MaxIdle)
+		return e.refresh != "" && !e.owner.Value().kept && now.mono-e.used.Load() > int64(c.cfg.MaxIdle)
 	}
 	var keys []string
 	for key, item := range c.entries.Items() {

@@ -78,9 +78,9 @@ func (c *core) remnants() (users, clients []remnant) {
 	for _, m := range []*table{c.superseded, c.entries} {
 		for key, item := range m.Items() {
 			e := item.Object.(*entry)
-			switch {
-			case e.kept:
-			case e.client:
+			switch o := e.owner.Value(); {
+			case o.kept:
+			case o.client != "":
 				clients = append(clients, remnant{e, m, key})
 			default:
 				users = append(users, remnant{e, m, key})

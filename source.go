@@ -220,7 +220,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 // replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
 func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
 	c := s.core
-	report := Rejection{Grant: e.grant, Subject: s.subject, Target: target}
+	report := Rejection{Grant: s.name, Subject: s.subject, Target: target}
 	if c.closed.Load() && !insideOf(ctx, c) {
 		return nil, ErrClosed
 	}
