@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -129,14 +130,15 @@ func manyUsers(tb testing.TB, n int) *tokencache.Cache {
 	return cache
 }
 
-// BenchmarkSourcePerRequest is the pattern of services with many users: a new source for every request.
+// BenchmarkSourcePerRequest is the pattern of services with many users: a new source for every request, now of this user,
+// now of that one.
 func BenchmarkSourcePerRequest(b *testing.B) {
 	for _, users := range []int{10, 100_000} {
 		b.Run(fmt.Sprint("users=", users), func(b *testing.B) {
 			cache := manyUsers(b, users)
 			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := cache.Source(instantly{"user-7"}).Token(); err != nil {
+			for i := 0; b.Loop(); i++ {
+				if _, err := cache.Source(instantly{"user-" + strconv.Itoa(i*7919%users)}).Token(); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -108,7 +108,7 @@ func (c *Cache) Source(g Grant) *Source {
 	}
 	if core := c.core.Load(); core != nil && g != nil {
 		g = own(g)
-		both.core, both.grant, both.key, both.name, both.subject = core, g, core.key(g), g.Name(), subjectOf(g)
+		both.core, both.grant, both.id, both.name, both.subject = core, g, core.idOf(g), g.Name(), subjectOf(g)
 		both.source.last = &both.Source.last
 		both.state.Store(&both.source)
 	}

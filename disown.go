@@ -23,7 +23,7 @@ func revoking(ctx context.Context, e *entry) context.Context {
 // underRevocation returns the token of s's key that is being revoked in ctx, dead or not; nil if there is none, or if it has
 // expired.
 func (s *source) underRevocation(ctx context.Context) *entry {
-	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.owner.Value().client == s.key && e.header != "" && e.age(s.core.now()) != expired {
+	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.owner.Value().client == s.key() && e.header != "" && e.age(s.core.now()) != expired {
 		return e
 	}
 	return nil

@@ -26,17 +26,18 @@ const never = math.MaxInt64
 const endless = int64(NeverExpires / time.Second)
 
 // An entry is one token with its times. It never changes after it is published, except that it dies; every source of
-// its key holds the same pointer, so it dies everywhere at once.
+// its key holds the same pointer, so it dies everywhere at once. What a hit looks at lies together, for services with so
+// many users that an entry is in no cache of the processor.
 type entry struct {
 	token    oauth2.Token // as it is handed out: without the refresh token
+	until    atomic.Int64 // monotonic: hits pass before this; or one of the values above
+	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
+	expires  int64        // monotonic: from here on it is never sent
+	fresh    int64        // monotonic: from here on it is stale
 	header   string       // "Bearer " and the access token
 	refresh  string
 	owner    unique.Handle[owner]
-	fresh    int64 // monotonic: from here on it is stale
-	expires  int64 // monotonic: from here on it is never sent
 	ends     int64 // monotonic: from here on it has surely ended at the server, which counts from its answer
-	until    atomic.Int64
-	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
 	doubt    atomic.Pointer[doubt]
 	before   uint64       // the number of its predecessor among the superseded, 0 for none
 	repeat   int64        // monotonic: do not ask for a successor before this, the server repeats itself

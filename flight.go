@@ -96,8 +96,8 @@ func insideOf(ctx context.Context, c *core) bool {
 // arrives on the channel whatever happens inside; an *entry, or nil if the flight was about something else and the caller
 // has to look again.
 func (c *core) fly(ctx context.Context, outer *flight, s *source, w want) <-chan singleflight.Result {
-	return c.flights.DoChan(s.key, func() (any, error) {
-		return c.inside(ctx, outer, s.key, func(ctx context.Context, p *pass) (*entry, error) {
+	return c.flights.DoChan(s.key(), func() (any, error) {
+		return c.inside(ctx, outer, s.key(), func(ctx context.Context, p *pass) (*entry, error) {
 			return c.renew(ctx, p, s, w)
 		})
 	})
@@ -141,13 +141,13 @@ func (ctx untraced) Value(key any) any {
 // renew is the body of a flight: look again, ask the grant, publish.
 func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, error) {
 	now := c.now()
-	prev := c.lookup(s.key)
+	prev := c.lookup(s.key())
 	taken, anew, err := c.adopt(s, prev, now)
 	if err != nil {
 		return nil, err
 	}
 	if taken != nil {
-		c.publish(s.key, taken, prev, now)
+		c.publish(s.key(), taken, prev, now)
 		return taken, nil
 	}
 	if !anew && prev != nil && prev.alive() {
@@ -162,7 +162,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		prev = w.seen
 	}
 	if anew {
-		c.forgetRefusal(s.key, c.hash(s.saved().RefreshToken))
+		c.forgetRefusal(s.key(), c.hash(s.saved().RefreshToken))
 	}
 	release, err := c.checkHeldOff(ctx, s, now)
 	if err != nil {
@@ -186,7 +186,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		return nil, err
 	}
 	e.follow(prev, w, c.now())
-	c.publish(s.key, e, prev, c.now())
+	c.publish(s.key(), e, prev, c.now())
 	return e, nil
 }
 
@@ -297,5 +297,5 @@ func (c *core) rememberLate(s *source, tok *oauth2.Token) {
 		return
 	}
 	e.kill()
-	c.supersede(s.key, &entry{}, e, c.now())
+	c.supersede(s.key(), &entry{}, e, c.now())
 }

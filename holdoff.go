@@ -149,7 +149,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		own := *refused
 		own.err, n = err, &own
 	} else {
-		old := c.failureOf(s.key)
+		old := c.failureOf(s.key())
 		hash := f.secret
 		if old != nil && hash == 0 {
 			hash = old.hash
@@ -160,7 +160,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		n = old.next(class, err, f.left(now), now)
 		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
 	}
-	c.storeFailure(s.key, n, now)
+	c.storeFailure(s.key(), n, now)
 	c.heldOff(ctx, HoldOff{Grant: f.kind, Subject: s.subject, Began: true, Until: n.end, Err: err})
 }
 
@@ -191,8 +191,8 @@ func (c *core) storeFailure(key string, f *failure, now instant) {
 
 // recovered forgets the failures that a successful fetch has refuted.
 func (c *core) recovered(ctx context.Context, s *source) {
-	if c.failureOf(s.key) != nil {
-		c.failures.Delete(s.key)
+	if c.failureOf(s.key()) != nil {
+		c.failures.Delete(s.key())
 		c.heldOff(ctx, HoldOff{Grant: s.name, Subject: s.subject})
 	}
 	c.endOutage(ctx)
@@ -213,13 +213,13 @@ func (c *core) forgetFailure(ctx context.Context, s *source) {
 
 // checkHeldOff answers from memory if it has to. release is to be called when the flight has ended.
 func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (release func(), err error) {
-	if f := c.failureOf(s.key); f != nil && f.active(now) {
+	if f := c.failureOf(s.key()); f != nil && f.active(now) {
 		if !asksPassword(s.grant) || f.class != classCredentials || now.mono < f.ask {
 			return nil, f.error()
 		}
 		again := *f
 		again.ask = now.mono + int64(passwordAskedEvery)
-		c.storeFailure(s.key, &again, now)
+		c.storeFailure(s.key(), &again, now)
 	}
 	return c.outage.enter(ctx, c)
 }

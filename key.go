@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// key is a keyed hash of everything that a grant's token depends on: short enough to be cheap, and long enough that no
+// idOf is a keyed hash of everything that a grant's token depends on: short enough to be cheap, and long enough that no
 // two inputs meet.
-func (c *core) key(g Grant) string {
+func (c *core) idOf(g Grant) [16]byte {
 	k := keyBuffers.Get().(*keyBuffer)
 	defer k.release()
 	k.bytes = append(k.bytes, c.salt[:]...)
 	k.write(g.Name())
 	g.Inputs(k.add)
 	sum := sha256.Sum256(k.bytes)
-	return string(sum[:16])
+	return [16]byte(sum[:])
 }
 
 // A keyBuffer collects what is hashed. They are used again because services with many users make a key per request.

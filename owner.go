@@ -17,7 +17,7 @@ func (s *source) owner() unique.Handle[owner] {
 		o.kept = true
 	}
 	if s.name == "client_credentials" {
-		o.client = s.key
+		o.client = s.key()
 	}
 	return unique.Make(o)
 }

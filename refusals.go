@@ -99,7 +99,7 @@ func (c *core) refusedPassword(key string, hash uint64) error {
 
 // forgetPassword lets the password that a source is known to send be tried again.
 func (c *core) forgetPassword(s *source) {
-	if f := c.failureOf(s.key); f != nil && f.hash != 0 {
+	if f := c.failureOf(s.key()); f != nil && f.hash != 0 {
 		c.failures.Delete(passwordKey(f.hash))
 	}
 	g, ok := s.grant.(PasswordGrant)

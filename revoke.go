@@ -35,7 +35,7 @@ func (s *Source) Revoke(ctx context.Context) error {
 func (s *source) revoke(ctx context.Context) error {
 	c := s.core
 	outer := surrounding(ctx)
-	if outer.isFor(c, s.key) {
+	if outer.isFor(c, s.key()) {
 		return errReentrant
 	}
 	for {
@@ -44,9 +44,9 @@ func (s *source) revoke(ctx context.Context) error {
 		}
 		// A flight of its own, so that no renewal is under way: what it fetched would survive.
 		var mine bool
-		ch := c.flights.DoChan(s.key, func() (any, error) {
+		ch := c.flights.DoChan(s.key(), func() (any, error) {
 			mine = true
-			return c.inside(ctx, outer, s.key, func(ctx context.Context, _ *pass) (*entry, error) {
+			return c.inside(ctx, outer, s.key(), func(ctx context.Context, _ *pass) (*entry, error) {
 				return nil, c.revokeKey(ctx, s)
 			})
 		})
@@ -64,13 +64,13 @@ func (s *source) revoke(ctx context.Context) error {
 // revokeKey drops and revokes everything that the key holds.
 func (c *core) revokeKey(ctx context.Context, s *source) error {
 	var all []*entry
-	if e := c.lookup(s.key); e != nil {
+	if e := c.lookup(s.key()); e != nil {
 		all = append(all, e)
 	}
 	if e := c.endSession(s); e != nil && !slices.ContainsFunc(all, func(known *entry) bool { return known.refresh == e.refresh }) {
 		all = append(all, e)
 	}
-	defer c.entries.Delete(s.key)
+	defer c.entries.Delete(s.key())
 	var errs []error
 	for _, e := range all {
 		if !c.canRevoke() {
@@ -80,10 +80,10 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 		}
 		if err := c.revokeEntry(ctx, e); err != nil {
 			errs = append(errs, err)
-			defer c.supersede(s.key, &entry{}, e, c.now()) // for Shutdown, or another Revoke
+			defer c.supersede(s.key(), &entry{}, e, c.now()) // for Shutdown, or another Revoke
 		}
 	}
-	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key))...)
+	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key()))...)
 }
 
 // endSession marks the tokens of a session as spent. It returns its saved token as an entry if the cache did not know it.
@@ -94,7 +94,7 @@ func (c *core) endSession(s *source) *entry {
 	}
 	memory, tokens := c.sessionOf(s), []string{saved.RefreshToken, saved.AccessToken}
 	unknown := saved.RefreshToken != "" && !memory.has(c.hash(saved.RefreshToken))
-	if e := c.lookup(s.key); e != nil {
+	if e := c.lookup(s.key()); e != nil {
 		tokens = append(tokens, e.refresh)
 	}
 	for _, t := range tokens {

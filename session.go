@@ -54,12 +54,12 @@ func (c *core) sessionOf(s *source) *session {
 	if s.saved() == nil {
 		return nil
 	}
-	if v, ok := c.sessions.Get(s.key); ok {
+	if v, ok := c.sessions.Get(s.key()); ok {
 		return v.(*session)
 	}
 	// Add fails when somebody else was faster.
-	_ = c.sessions.Add(s.key, &session{}, forEver)
-	v, _ := c.sessions.Get(s.key)
+	_ = c.sessions.Add(s.key(), &session{}, forEver)
+	v, _ := c.sessions.Get(s.key())
 	return v.(*session)
 }
 

@@ -22,11 +22,14 @@ type Source struct {
 type source struct {
 	core          *core
 	grant         Grant
-	key           string
+	id            [16]byte
 	name, subject string                 // the grant's
 	last          *atomic.Pointer[entry] // the Source's
 	known         atomic.Bool            // the saved token is in the cache, or is spent
 }
+
+// key is what the tables know the source's grant by. It is a string only where one is needed, and mostly on the stack.
+func (s *source) key() string { return string(s.id[:]) }
 
 func (s *Source) load() (*source, error) {
 	if s == nil {
@@ -71,7 +74,7 @@ func (s *Source) Invalidate(tok *oauth2.Token) {
 	if err != nil || tok == nil {
 		return
 	}
-	if e := state.core.lookup(state.key); e != nil && e.header == "Bearer "+tok.AccessToken {
+	if e := state.core.lookup(state.key()); e != nil && e.header == "Bearer "+tok.AccessToken {
 		e.kill()
 	}
 }
@@ -85,7 +88,7 @@ func (s *Source) Reset() {
 		return
 	}
 	state.core.forgetFailure(context.Background(), state)
-	if e := state.core.lookup(state.key); e != nil {
+	if e := state.core.lookup(state.key()); e != nil {
 		e.doubt.Store(nil)
 	}
 }
@@ -135,12 +138,12 @@ func (s *source) acquire(ctx context.Context) (*entry, error) {
 // cached returns the entry of level 2 if it can be used, and otherwise what to ask of a flight. It is the one that
 // starts the renewal of a stale entry.
 func (s *source) cached(ctx context.Context) (*entry, want) {
-	e := s.core.lookup(s.key)
+	e := s.core.lookup(s.key())
 	if e == nil || !s.knows(e) {
 		return nil, want{reason: reasonCold}
 	}
-	until := e.until.Load()
-	if until > monotonic() {
+	until, mono := e.until.Load(), monotonic()
+	if until > mono {
 		s.last.Store(e)
 		return e, want{}
 	}
@@ -150,14 +153,14 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	case suspect:
 		return nil, want{reason: reasonCold}
 	}
-	now := s.core.now()
+	now := instant{mono: mono, wall: s.core.wall()}
 	switch e.age(now) {
 	case fresh:
 		s.serveFrom(e, now, e.fresh)
 	case stale:
 		s.serveFrom(e, now, e.expires)
 		// A renewal that Shutdown itself started would outlive it.
-		if outer := surrounding(ctx); !s.core.closed.Load() && !outer.isFor(s.core, s.key) {
+		if outer := surrounding(ctx); !s.core.closed.Load() && !outer.isFor(s.core, s.key()) {
 			s.core.fly(ctx, outer, s, want{reason: reasonStale, seen: e})
 		}
 	default:
@@ -180,7 +183,7 @@ func (s *source) serveFrom(e *entry, now instant, end int64) {
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry, error) {
 	outer := surrounding(ctx)
-	if outer.isFor(s.core, s.key) {
+	if outer.isFor(s.core, s.key()) {
 		return nil, errReentrant
 	}
 	if ctx.Err() != nil {
@@ -210,7 +213,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 	if ctx.Err() != nil || errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
 		return nil, err
 	}
-	e := s.core.lookup(s.key)
+	e := s.core.lookup(s.key())
 	if e == nil || !s.knows(e) || !e.alive() || e.age(s.core.now()) == expired {
 		return nil, err
 	}
@@ -232,7 +235,7 @@ func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, 
 		}
 	}
 	for {
-		cur := c.lookup(s.key)
+		cur := c.lookup(s.key())
 		if cur != nil && cur != e && cur.alive() && cur.until.Load() != suspect && cur.age(c.now()) != expired {
 			s.last.Store(cur)
 			return cur, nil
