@@ -1,6 +1,6 @@
 // Command benchmarks measures tokencache side by side with other libraries.
 //
-//	go run .                   everything, as Markdown; about half an hour
+//	go run .                   everything, as Markdown; about an hour and a half
 //	go run . -quick            everything in short, under two minutes
 //	go run . -only behaviours  one part: behaviours, speed, users, day
 //	go run . -json             the tables as JSON
@@ -54,7 +54,7 @@ func main() {
 	flag.StringVar(&o.page, "page", "", "put the tables into this page")
 	flag.StringVar(&o.pictures, "pictures", "", "draw the pictures into this directory")
 	flag.DurationVar(&o.duration, "duration", time.Minute, "length of one run of the day of a token")
-	flag.IntVar(&o.repeat, "repeat", 5, "pairs of runs of the day of a token")
+	flag.IntVar(&o.repeat, "repeat", 3, "runs of each of the first two days of a token")
 	flag.StringVar(&o.row, "row", "", "run this row with the peer of -peer, and print what it did")
 	flag.StringVar(&o.peer, "peer", "", "see -row")
 	flag.Parse()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache/benchmarks/day"
+	"github.com/tokencache/tokencache/benchmarks/peer"
 	"github.com/tokencache/tokencache/benchmarks/peers"
 	"github.com/tokencache/tokencache/benchmarks/picture"
 	"github.com/tokencache/tokencache/benchmarks/rows"
@@ -28,9 +29,7 @@ func pictures(o options, progress io.Writer) error {
 
 func latencyPicture(file string, progress io.Writer) error {
 	var lines []picture.Line
-	two := paired()
-	for i := len(two) - 1; i >= 0; i-- {
-		p := two[i]
+	for _, p := range []peer.Peer{peers.Others()[0], peers.Ours()} {
 		fmt.Fprintln(progress, "expiries:", p.Name)
 		out := day.Expiries(24 * time.Second).Run(p)
 		lines = append(lines, picture.Line{Name: p.Name, Ours: p.Name == peers.Ours().Name, Samples: out.Samples})

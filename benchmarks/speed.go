@@ -12,7 +12,7 @@ import (
 )
 
 func speedTables(o options, progress io.Writer) ([]report.Table, error) {
-	effort := speed.Effort{Rounds: 41, Slice: 15 * time.Millisecond}
+	effort := speed.Effort{Rounds: 151, Slice: 4 * time.Millisecond}
 	if o.quick {
 		effort = speed.Effort{Rounds: 3, Slice: 3 * time.Millisecond}
 	}
@@ -26,7 +26,7 @@ func speedTables(o options, progress io.Writer) ([]report.Table, error) {
 	times := report.Table{
 		Name: "times", Title: "Time and allocations per operation",
 		Note: "Nanoseconds on this machine, medians; allocations in brackets.",
-		Head: []string{"", bold(peers.Ours().Name)},
+		Head: []string{"", nameOf(peers.Ours())},
 	}
 	for _, p := range against {
 		ratios.Head, times.Head = append(ratios.Head, p.Name), append(times.Head, p.Name)

@@ -35,7 +35,7 @@ func usersTable(o options, progress io.Writer) ([]report.Table, error) {
 			a, b, ratio := users.Compare(ours, theirs, rounds, 20_000)
 			if mine < 0 {
 				mine = len(t.Rows)
-				t.Rows = append(t.Rows, []string{fmt.Sprint(n), bold(peers.Ours().Name), fmt.Sprintf("%.0f", a), "1", size(n, ours)})
+				t.Rows = append(t.Rows, []string{fmt.Sprint(n), nameOf(peers.Ours()), fmt.Sprintf("%.0f", a), "1", size(n, ours)})
 			}
 			t.Rows = append(t.Rows, []string{fmt.Sprint(n), p.Name, fmt.Sprintf("%.0f", b), ratio.String(), size(n, theirs)})
 		}

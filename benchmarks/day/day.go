@@ -69,6 +69,7 @@ func ColdStart() Scenario {
 
 // An Outcome is what came of a scenario.
 type Outcome struct {
+	Day                     string
 	Samples                 []Sample
 	Requests, Waited, Fails int
 	Fetches                 int
@@ -91,7 +92,7 @@ func (s Scenario) Run(p peer.Peer) Outcome {
 		l := newLoad(client, address, coldCallers)
 		begin := l.begin
 		l.atOnce()
-		return l.outcome(site.seen(begin))
+		return l.outcome(s.Name, site.seen(begin))
 	}
 	newLoad(client, address, 1).atOnce() // the token is there, and a connection
 	l := newLoad(client, address, int(s.Length.Seconds()*rate))
@@ -105,12 +106,12 @@ func (s Scenario) Run(p peer.Peer) Outcome {
 	for _, t := range timers {
 		t.Stop()
 	}
-	return l.outcome(site.seen(l.begin))
+	return l.outcome(s.Name, site.seen(l.begin))
 }
 
-func (l *load) outcome(fetches []fetch) Outcome {
+func (l *load) outcome(day string, fetches []fetch) Outcome {
 	l.judge(fetches)
-	out := Outcome{Samples: l.samples, Requests: len(l.samples), Fetches: len(fetches)}
+	out := Outcome{Day: day, Samples: l.samples, Requests: len(l.samples), Fetches: len(fetches)}
 	latencies := make([]float64, len(l.samples))
 	for i, s := range l.samples {
 		latencies[i] = float64(s.Latency) / float64(time.Millisecond)
