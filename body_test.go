@@ -246,6 +246,7 @@ func onOnePool(t *testing.T, size int, check func(w *world, answered map[int]int
 			})
 		}
 		wg.Wait()
+		w.token(w.cache.ClientCredentials()) // the renewal may outlive those who did not wait for it
 		w.wantFetches(1)
 		check(w, answered)
 	})

@@ -151,7 +151,7 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 	}
 	if prev != nil && prev != e {
 		e.before = c.supersede(key, e, prev, now)
-		c.endOrphan(key, prev.before, now)
+		c.endOrphans(key, prev.before, now)
 	}
 	swept := c.entries.set(key, e, ttl)
 	if prev != nil && prev != e {

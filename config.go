@@ -65,7 +65,8 @@ type Config struct {
 	// for ever.
 	MaxIdle time.Duration
 
-	// MaxConcurrent is how many requests to the authorization server may be under way at once. Default: 64.
+	// MaxConcurrent is how many requests to the authorization server may be under way at once. One that HTTPClient needs
+	// to send another, such as for the token of a proxy, is not counted. Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.

@@ -10,6 +10,9 @@ func SetWall(c *Cache, wall func() time.Time) { c.core.Load().wall = wall }
 // Remembered is how many replaced tokens a cache holds, dead ones included.
 func Remembered(c *Cache) int { return c.core.Load().superseded.ItemCount() }
 
+// Entries is how many keys have a token, an expired one included.
+func Entries(c *Cache) int { return c.core.Load().entries.ItemCount() }
+
 // Challenge is a challenge as the parser sees it.
 type Challenge struct {
 	Scheme string

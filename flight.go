@@ -183,6 +183,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 	}
 	e, err := c.fetch(ctx, p, s, w, prev, replaced)
 	if err != nil {
+		c.dropRefused(s, prev)
 		return nil, err
 	}
 	e.follow(prev, w, c.now())
@@ -275,17 +276,17 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 // obtain calls the grant where it can do no harm. A token that comes after the flight has given up is not lost: it is
 // remembered for Shutdown, which waits for it.
 func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.Token) (*oauth2.Token, error) {
-	late := c.gate.enter(p.cancel, true)
+	c.gate.stay(p)
 	tok, err := protectLate(ctx, func() (*oauth2.Token, error) {
 		return s.grant.Obtain(ctx, c.cache, replaced)
 	}, func(tok *oauth2.Token, err error) {
-		defer c.gate.leave(late)
+		defer c.gate.leave(p)
 		if err == nil {
 			c.rememberLate(s, tok)
 		}
 	})
 	if !errors.Is(err, errLate) {
-		c.gate.leave(late)
+		c.gate.leave(p)
 	}
 	return tok, err
 }

@@ -9,11 +9,11 @@ import (
 type gate struct {
 	mu     sync.Mutex // guards what follows, never held while waiting
 	closed bool
-	inside map[*pass]struct{}
+	inside map[*pass]int // how often each of them has to leave
 	empty  chan struct{} // made by the first who waits, closed when the last pass is given back
 }
 
-// A pass is held by one flight, or by user code that outlived its flight.
+// A pass is held by one flight, and by its user code, which can outlive it.
 type pass struct{ cancel context.CancelFunc }
 
 // enter returns nil when the gate is closed, unless privileged: what Shutdown itself needs.
@@ -24,16 +24,26 @@ func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
 		return nil
 	}
 	if g.inside == nil {
-		g.inside = make(map[*pass]struct{})
+		g.inside = make(map[*pass]int)
 	}
 	p := &pass{cancel}
-	g.inside[p] = struct{}{}
+	g.inside[p] = 1
 	return p
+}
+
+// stay makes a pass that is inside leave once more before it has left.
+func (g *gate) stay(p *pass) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside[p]++
 }
 
 func (g *gate) leave(p *pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.inside[p]--; g.inside[p] > 0 {
+		return
+	}
 	delete(g.inside, p)
 	if len(g.inside) == 0 && g.empty != nil {
 		close(g.empty)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -50,18 +51,17 @@ var onBehalfEntry = reflect.ValueOf(onBehalf).Pointer()
 // inUserCode looks for onBehalf among the callers. It costs a microsecond where goroutineID costs twenty and a lock that
 // all goroutines share, which thousands that are about to wait would notice.
 func inUserCode() bool {
-	var stack [64]uintptr
-	for skip := 2; ; skip += len(stack) {
-		n := runtime.Callers(skip, stack[:])
-		for _, pc := range stack[:n] {
-			if fn := runtime.FuncForPC(pc); fn != nil && fn.Entry() == onBehalfEntry {
-				return true
-			}
-		}
-		if n < len(stack) {
-			return false
-		}
+	var most [64]uintptr
+	stack := most[:]
+	n := runtime.Callers(2, stack)
+	for n == len(stack) {
+		stack = make([]uintptr, 2*n)
+		n = runtime.Callers(2, stack)
 	}
+	return slices.ContainsFunc(stack[:n], func(pc uintptr) bool {
+		fn := runtime.FuncForPC(pc)
+		return fn != nil && fn.Entry() == onBehalfEntry
+	})
 }
 
 // goroutineID reads the number that a stack trace begins with: "goroutine 18 [running]:".

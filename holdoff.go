@@ -135,13 +135,13 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		return
 	}
 	now := c.now()
-	if class != classCredentials && concernsAll(err) {
+	if class != classCredentials && concernsAll(err) && !s.foreign() {
 		if n := c.outage.begin(class, err, f.left(now), now); n != nil {
 			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
 		}
 		return
 	}
-	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode != 0 {
+	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode != 0 && !s.foreign() {
 		c.endOutage(ctx) // the server answers
 	}
 	var n *failure
@@ -195,7 +195,9 @@ func (c *core) recovered(ctx context.Context, s *source) {
 		c.failures.Delete(s.key())
 		c.heldOff(ctx, HoldOff{Grant: s.name, Subject: s.subject})
 	}
-	c.endOutage(ctx)
+	if !s.foreign() {
+		c.endOutage(ctx)
+	}
 }
 
 // endOutage ends the hold-off of all keys, if there is one.
@@ -209,6 +211,7 @@ func (c *core) endOutage(ctx context.Context) {
 func (c *core) forgetFailure(ctx context.Context, s *source) {
 	c.forgetPassword(s)
 	c.recovered(ctx, s)
+	c.endOutage(ctx)
 }
 
 // checkHeldOff answers from memory if it has to. release is to be called when the flight has ended.
@@ -221,7 +224,16 @@ func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (releas
 		again.ask = now.mono + int64(passwordAskedEvery)
 		c.storeFailure(s.key(), &again, now)
 	}
+	if s.foreign() {
+		return func() {}, nil
+	}
 	return c.outage.enter(ctx, c)
+}
+
+// foreign reports whether the source's tokens come from a server that is not the cache's: neither speaks for the other.
+func (s *source) foreign() bool {
+	_, ok := s.grant.(foreignGrant)
+	return ok
 }
 
 // asksPassword reports whether a grant may have another password than the one that was refused.

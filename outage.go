@@ -21,6 +21,9 @@ func (o *outage) begin(class string, err error, left time.Duration, now instant)
 	if o.fail != nil && o.fail.active(now) {
 		return nil
 	}
+	if o.fail != nil && (o.fail.class != class || now.mono-o.fail.until > int64(failureMemory)) {
+		o.fail = nil
+	}
 	o.fail = o.fail.next(class, err, left, now)
 	o.settle()
 	return o.fail
@@ -44,8 +47,8 @@ func (o *outage) settle() {
 	}
 }
 
-// probeWait bounds the waiting for a probe: it can itself be waiting for one who waits for it, where a grant asks for the
-// token of another.
+// probeWait is how long a probe is waited for until another one takes its place: it can itself be waiting for one who
+// waits for it, where a grant asks for the token of another.
 const probeWait = 2 * time.Second
 
 // enter returns an error during the hold-off. After it, the first to enter tries and the others wait.
@@ -75,7 +78,7 @@ func (o *outage) enter(ctx context.Context, c *core) (release func(), err error)
 		select {
 		case <-probe:
 		case <-time.After(probeWait):
-			return func() {}, nil
+			o.inconclusive(probe)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

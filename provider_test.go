@@ -105,6 +105,21 @@ func TestARevocationWhoseAuthenticationHasEndedIsSentAgainWithAnother(t *testing
 	})
 }
 
+// The client's token has expired, and its refresh token is revoked with another token of the client, which is none of
+// those that Shutdown found.
+func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(2 * time.Minute)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantFetches(2)
+		w.wantDead()
+	})
+}
+
 func TestARevocationEndpointThatAcceptsNoTokenCostsAFewFetches(t *testing.T) {
 	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"} // two tokens each
 	inBubble(t, tokentest.Behaviour{Users: users}, byClient, func(w *world) {

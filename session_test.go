@@ -266,6 +266,49 @@ func TestIdleUsersAreRevokedAndForgotten(t *testing.T) {
 	})
 }
 
+func TestRefreshTokensThatNobodyUsesDoNotPileUpWhereTokensAreReplacedEarly(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Hour}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		for range 100 {
+			tok, err := src.Token()
+			if err != nil {
+				w.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			src.Invalidate(tok)
+		}
+		if got := tokencache.Remembered(w.cache); got > 10 {
+			w.Errorf("%d replaced tokens are remembered, want those of an hour", got)
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantDead()
+	})
+}
+
+func TestRefusedSessionIsForgotten(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		saved := w.login()
+		for range 3 {
+			w.token(w.cache.RefreshToken("session", saved))
+			time.Sleep(2 * time.Hour)
+		}
+		fetches := w.fetches()
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
+		for range 3 {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+				w.Error("no error")
+			}
+			time.Sleep(time.Hour)
+		}
+		w.wantFetches(fetches + 1)
+		if got := tokencache.Entries(w.cache); got != 0 {
+			w.Errorf("%d entries are left, want none", got)
+		}
+	})
+}
+
 func TestRefreshTokensThatNobodyUsesDoNotPileUp(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()

@@ -39,7 +39,7 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 	}
 	failed := &manyErrors{what: "shutdown"}
 	if n := core.gate.drain(ctx); n > 0 {
-		failed.add(fmt.Errorf("tokencache: %d fetches were still under way, their tokens may live on: %w", n, ctx.Err()))
+		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", n, ctx.Err()))
 	}
 	if core.canRevoke() {
 		core.revokeAll(privileged(ctx, core), failed)
@@ -98,7 +98,9 @@ func (c *core) revokeSome(ctx context.Context, some []remnant, atOnce int, faile
 		group.Go(func() error {
 			errs := c.revokeTokens(ctx, r.entry)
 			if len(errs) == 0 {
-				r.in.Delete(r.key)
+				if now, ok := r.in.Get(r.key); ok && now == any(r.entry) { // a successor is to be revoked, too
+					r.in.Delete(r.key)
+				}
 				return nil
 			}
 			mu.Lock()

@@ -190,6 +190,9 @@ func TestShutdownReturnsAtItsDeadlineAndLeavesNoGoroutine(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 6*time.Second {
 			w.Errorf("got %v after %v", err, time.Since(begin))
 		}
+		if err != nil && !strings.Contains(err.Error(), "may live on: 1:") {
+			w.Errorf("got %v, want it to count one fetch", err)
+		}
 		if err := <-left; err == nil {
 			w.Error("the flight's caller got no error")
 		}

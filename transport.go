@@ -118,10 +118,10 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 	if err != nil || next == nil || next.header == e.header {
 		return resp, nil
 	}
-	body, ok := again(req)
 	if _, inFlight := ctx.Value(flightKey{}).(*flight); inFlight {
-		ok = false // a token request of another cache: it may carry what must not be sent twice
+		return resp, nil // a token request of another cache: it may carry what must not be sent twice
 	}
+	body, ok := again(req)
 	if !ok {
 		return resp, nil
 	}
@@ -171,6 +171,8 @@ func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
 	resp, err := t.base().RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
+	} else if err == nil {
+		err = errors.New("tokencache: Transport.Base returned neither a response nor an error")
 	}
 	return resp, err
 }

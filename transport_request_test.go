@@ -211,6 +211,15 @@ func TestPlainHTTP(t *testing.T) { // promise 8
 	}
 }
 
+func TestBaseThatReturnsNothingIsAnError(t *testing.T) {
+	silent := roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })
+	src := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token"})
+	resp, err := (&tokencache.Transport{Source: src, Base: silent}).RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
+	if resp != nil || err == nil || !strings.Contains(err.Error(), "Base") {
+		t.Errorf("got %v, %v", resp, err)
+	}
+}
+
 func TestRequestWithoutURL(t *testing.T) {
 	body := newCountedBody("body")
 	if _, err := (&tokencache.Transport{}).RoundTrip(&http.Request{Body: body}); err == nil || body.closed.Load() != 1 {

@@ -122,12 +122,11 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		return nil, err
 	}
 	preventRepetition(req)
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, c.unanswered(op, req.URL, context.Cause(ctx), false)
+	ctx, leave, err := c.takeSlot(ctx)
+	if err != nil {
+		return nil, c.unanswered(op, req.URL, err, false)
 	}
+	defer leave()
 	if err := c.outage.active(c.now()); err != nil && flightOf(ctx, c) != nil {
 		return nil, err
 	}
@@ -157,6 +156,22 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		return nil, e
 	}
 	return &answer{resp.StatusCode, resp.Header, body, sent}, nil
+}
+
+type slotKey struct{ *core }
+
+// takeSlot waits for one of the Config.MaxConcurrent slots. A request that is only sent for another's sake, such as for
+// the token of a proxy, goes in that one's: otherwise all slots could be taken by those who wait for a further one.
+func (c *core) takeSlot(ctx context.Context) (inSlot context.Context, leave func(), err error) {
+	if ctx.Value(slotKey{c}) != nil {
+		return ctx, func() {}, nil
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return context.WithValue(ctx, slotKey{c}, true), func() { <-c.slots }, nil
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
 }
 
 // addHeader adds the configured header fields.
@@ -205,10 +220,10 @@ func (c *core) unanswered(op operation, to *url.URL, err error, reached bool) *E
 	if inner := (*url.Error)(nil); errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{Op: op.name, Grant: op.grant, URL: bare(to), kind: ErrUnavailable, cause: op.scrub.err(err), reached: reached}
+	return &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), kind: ErrUnavailable, cause: op.scrub.err(err), reached: reached}
 }
 
-// bare is a URL without query and user info.
-func bare(u *url.URL) string {
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+// bare is a URL without query, user info and secrets: a token can be a part of the path.
+func (op operation) bare(u *url.URL) string {
+	return op.scrub.text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
 }

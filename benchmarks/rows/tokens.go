@@ -13,14 +13,14 @@ import (
 func tokenRows() []Row {
 	return []Row{
 		{Name: "A", What: "cold callers, the fetch succeeds: fetches for 100 callers, for 10,000", Wants: "1, 1", run: coldCallers},
-		{Name: "B", What: "20 cold callers, the fetch fails after 50 ms: fetches, time until all know", Wants: "1, one fetch's time", run: coldFailure},
-		{Name: "C", What: "a waiter with a 50 ms context behind a 1 s fetch: returns after", Wants: "50 ms", run: waiterLeaves},
-		{Name: "D", What: "the context of the first of 11 callers ends: others that fail, fetches", Wants: "0, 1", run: firstLeaves},
+		{Name: "B", What: "20 cold callers, the fetch fails after 50 ms: fetches, time until all know", Wants: "1, one fetch's time", run: coldFailure, timed: true},
+		{Name: "C", What: "a waiter with a 50 ms context behind a 1 s fetch: returns after", Wants: "50 ms", run: waiterLeaves, timed: true},
+		{Name: "D", What: "the context of the first of 11 callers ends: others that fail, fetches", Wants: "0, 1", run: firstLeaves, timed: true},
 		{Name: "E", What: "the fetch panics once: the worst that its two callers get; the next call", Wants: "error; ok", run: fetchPanics, Alone: true},
 		{Name: "E, Goexit", What: "the fetch calls `runtime.Goexit` once: the same", Wants: "error; ok", run: fetchExits, Alone: true},
-		{Name: "F", What: "near expiry, server down, 200 calls in 200 ms: fetches, errors", Wants: "at most 1, 0", run: nearExpiry},
-		{Name: "G", What: "a renewal started by a call whose context ends at once: is there a new token?", Wants: "yes", run: renewalOutlives},
-		{Name: "H", What: "expired, server down, 50 calls: fetches; is the expired token served?", Wants: "1; no", run: expired},
+		{Name: "F", What: "near expiry, server down, 200 calls in 200 ms: fetches, errors", Wants: "at most 1, 0", run: nearExpiry, timed: true},
+		{Name: "G", What: "a renewal started by a call whose context ends at once: is there a new token?", Wants: "yes", run: renewalOutlives, timed: true},
+		{Name: "H", What: "expired, server down, 50 calls: fetches; is the expired token served?", Wants: "1; no", run: expired, timed: true},
 		{Name: "I", What: "answers that do not say when the token ends, 10 calls: fetches", Wants: "1", run: noExpiry},
 	}
 }
