@@ -22,8 +22,8 @@
 // atomic load and a look at the monotonic clock. Level 2 is the cache, where all sources of the same key meet. Below
 // that lies the flight: one fetch per key, however many callers wait for it. Only a flight writes entries.
 //
-// An entry is fresh (it is used), stale (it is used, and a flight renews it in the background) or expired (it is never
-// sent). It does not change after it is made, except that it dies when its successor is published or it is revoked.
+// An entry is fresh (it is used), stale (it is used, and the request that finds it so has a flight renew it in the
+// background; there is no timer) or expired (it is not sent). It does not change after it is made, except that it dies when its successor is published or it is revoked.
 //
 // # Failures
 //

@@ -32,9 +32,9 @@ var (
 	// ErrUnavailable says that the server could not be reached, or could not answer at the moment.
 	ErrUnavailable = errors.New("tokencache: the authorization server is unavailable")
 
-	// ErrRefreshTokenSpent says that a refresh token may have been consumed by a request whose answer was lost, or
-	// was replaced by a later one. It is not sent again, since reuse can end the whole session.
-	ErrRefreshTokenSpent = errors.New("tokencache: the refresh token may be spent; the user has to log in again")
+	// ErrRefreshTokenSpent says that a refresh token was refused before, was replaced by a later one, or may have been
+	// consumed by a request whose answer was lost. It is not sent again, since reuse can end the whole session.
+	ErrRefreshTokenSpent = errors.New("tokencache: the refresh token was refused, replaced or may be spent; the user has to log in again")
 )
 
 // errReentrant is returned instead of a deadlock.

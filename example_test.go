@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -96,12 +97,17 @@ func ExampleWithSource() {
 func ExampleCache_RefreshToken() {
 	srv := server(tokentest.Behaviour{Rotate: true, DetectReuse: true})
 	defer srv.Close()
+	var mu sync.Mutex // guards database
 	database := map[string]*oauth2.Token{}
 
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
 		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.Fetch, tok *oauth2.Token) {
-			database[f.Subject] = tok
+			if f.Grant == "refresh_token" {
+				mu.Lock()
+				defer mu.Unlock()
+				database[f.Subject] = tok
+			}
 		}},
 	})
 	if err != nil {

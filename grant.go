@@ -128,7 +128,7 @@ func (g RefreshTokenGrant) Inputs(add func(name, value string)) {
 	addRequestInputs(add, g.Scopes, g.Params)
 }
 
-var errNoRefreshToken = errors.New("tokencache: the session has no refresh token; the user has to log in again")
+var errNoRefreshToken = errors.New("tokencache: the session has no refresh token")
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {

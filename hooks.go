@@ -11,13 +11,16 @@ import (
 
 // Hooks are functions that a [Cache] calls when something happens, in the manner of net/http/httptrace. Each may be
 // nil. They run on a goroutine of their own while the caller waits, and must be safe for concurrent use. One that
-// panics, or ends its goroutine, is reported through Panicked and the log; nothing else comes of it.
+// panics, or ends its goroutine, is reported through Panicked and the log, without the value of the panic; nothing else
+// comes of it.
 //
 // A hook must not ask for the token it is called about; with the context it was given, doing so returns an error.
 type Hooks struct {
-	// NewToken runs once for every fetch, before the token is handed to anyone. It is the place to save a rotated
-	// refresh token, and the only one where refresh tokens come out. A token taken over from [Cache.RefreshToken]
-	// without a fetch is not reported.
+	// NewToken runs once for every fetch, of whatever grant, before the token is handed to anyone. It is the place to
+	// save a session's rotated refresh token, where f.Grant is "refresh_token" and f.Subject the session, and the only
+	// one where refresh tokens come out. It has what is left of Config.Timeout, and cannot stop the token from being
+	// used: a failed save is its own to try again. A token taken over from [Cache.RefreshToken] without a fetch is not
+	// reported.
 	NewToken func(ctx context.Context, f Fetch, tok *oauth2.Token)
 
 	// FetchStarted runs when a flight is about to ask the grant for a token.

@@ -25,8 +25,8 @@ import (
 // its Token returns. The request is not modified, its body is
 // closed exactly once, and the response's Request is the caller's, without the token.
 type Transport struct {
-	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]. Only with a
-	// *[Source] is a 401 a reason to renew; any other source supplies tokens and nothing more.
+	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]; where every
+	// request brings one, Source may be nil. Only with a *[Source] is a 401 a reason to renew; any other source supplies tokens and nothing more.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.

@@ -22,7 +22,14 @@
 //	synctest.Test(t, func(t *testing.T) {
 //		server := tokentest.NewPipe(tokentest.Behaviour{Lifetime: time.Hour})
 //		defer server.Close()
-//		client := server.Client() // the way to an in-memory server
+//		cache, err := tokencache.New(tokencache.Config{
+//			TokenURL: server.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
+//			HTTPClient: server.Client(), // the only way to an in-memory server
+//		})
+//		...
+//		client := &http.Client{Transport: &tokencache.Transport{
+//			Source: cache.ClientCredentials(), Base: server.Client().Transport, // here, too
+//		}}
 //		...
 //		time.Sleep(time.Hour) // every token has expired now
 //	})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -81,13 +82,13 @@ func (x Exchange) String() string {
 	var b strings.Builder
 	b.WriteString(x.Method + " " + x.Path)
 	if len(x.Query) > 0 {
-		b.WriteString("?" + fields(x.Query, "&"))
+		b.WriteString("?" + fields(x.Query, "&", queryEscape))
 	}
 	if slices.Contains(x.Header, "Authorization") {
 		b.WriteString("  Authorization: " + redacted)
 	}
 	if len(x.Body) > 0 {
-		b.WriteString("  {" + fields(x.Body, " ") + "}")
+		b.WriteString("  {" + fields(x.Body, " ", plain) + "}")
 	}
 	switch {
 	case x.Status == 0:
@@ -96,18 +97,25 @@ func (x Exchange) String() string {
 		fmt.Fprintf(&b, "\n  %d %s", x.Status, http.StatusText(x.Status))
 	}
 	if len(x.Answer) > 0 {
-		b.WriteString("  {" + fields(x.Answer, " ") + "}")
+		b.WriteString("  {" + fields(x.Answer, " ", plain) + "}")
 	}
 	return b.String()
 }
 
 // fields joins fields in the order of their names.
-func fields(m map[string]string, separator string) string {
+func fields(m map[string]string, separator string, show func(string) string) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		parts = append(parts, name+"="+m[name])
+		parts = append(parts, name+"="+show(m[name]))
 	}
 	return strings.Join(parts, separator)
+}
+
+func plain(s string) string { return s }
+
+// queryEscape leaves what is redacted readable.
+func queryEscape(s string) string {
+	return strings.ReplaceAll(url.QueryEscape(s), url.QueryEscape(redacted), redacted)
 }
 
 // Transcript returns every exchange in the order of the requests' arrival.

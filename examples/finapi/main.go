@@ -30,6 +30,16 @@ const (
 	exitUsage  = 2
 )
 
+const usage = `Usage of finapi:
+
+It plays against an emulator that it starts itself. With these set it plays against finAPI, where a user is created
+and left behind:
+
+  FINAPI_BASE_URL, FINAPI_CLIENT_ID, FINAPI_CLIENT_SECRET
+  FINAPI_VERSION     2 for a mandator of Access V2
+
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
@@ -41,6 +51,7 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("finapi", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
 	asJSON := flags.Bool("json", false, "print the transcript as one JSON array instead of text")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -32,6 +32,16 @@ const (
 	exitUsage  = 2
 )
 
+const usage = `Usage of moov:
+
+It plays against an emulator that it starts itself. With these set it plays against Moov:
+
+  MOOV_CLIENT_ID, MOOV_CLIENT_SECRET   the public and the secret key of an API key
+  MOOV_ORIGIN                          a domain that the key allows
+  MOOV_BASE_URL, MOOV_VERSION          optional
+
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
@@ -42,6 +52,7 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("moov", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
 	asJSON := flags.Bool("json", false, "print the transcript as one JSON array instead of text")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -142,7 +153,7 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			srv.accounts(refreshing), []seen{created, called}, false},
 		{"Call it again: the token is still there",
 			srv.accounts(refreshing), []seen{called}, false},
-		{"Drop the token: the next one comes from its refresh token (create_access_token, refresh_token)",
+		{"Drop the token: with UseRefreshToken the next one comes from its refresh token (create_access_token, refresh_token)",
 			func(ctx context.Context) error {
 				tok, err := refreshing.TokenContext(ctx)
 				if err != nil {
@@ -153,7 +164,7 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			}, []seen{refreshed, called}, false},
 		{"Another set of scopes is another token",
 			srv.accounts(plain), []seen{created, called}, false},
-		{"Revoke it (revoke_access_token)",
+		{"Revoke the token of that other set (revoke_access_token)",
 			plain.Revoke, []seen{endedRT, endedAT}, false},
 		{"Shut down: what is left is revoked, the token that was dropped too",
 			func(ctx context.Context) error {

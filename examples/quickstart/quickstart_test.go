@@ -71,7 +71,7 @@ func TestEveryPromiseIsKept(t *testing.T) {
 	if status != exitOK || complaint != "" {
 		t.Errorf("exit status %d, complaint %q", status, complaint)
 	}
-	if !strings.Contains(text, "18 of 18 promises kept") {
+	if !strings.Contains(text, "18 of 18 checks passed") {
 		t.Errorf("no summary in:\n%s", text)
 	}
 	wantReadable(t, text)

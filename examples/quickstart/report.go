@@ -95,7 +95,7 @@ func printRows(w io.Writer, rows []row) {
 }
 
 func printSummary(w io.Writer, r *report) {
-	fmt.Fprintf(w, "\n%d of %d promises kept, in %.1f s.\n", r.Promises-len(r.Broken), r.Promises, r.Seconds)
+	fmt.Fprintf(w, "\n%d of %d checks passed, in %.1f s.\n", r.Promises-len(r.Broken), r.Promises, r.Seconds)
 }
 
 // thousands renders a number as people read it.

@@ -53,8 +53,8 @@ func shutdownRows(r *report) []row {
 		used = 1
 	}
 	return []row{
-		shown("live tokens before, one of them replaced", thousands(r.LiveBefore)),
-		atLeast("tokens the server was asked to revoke", r.Revoked, max(r.LiveBefore, 1), "shutdown revokes the tokens"),
+		shown("live tokens before, a replaced one included", thousands(r.LiveBefore)),
+		atLeast("tokens revoked, ended ones included", r.Revoked, max(r.LiveBefore, 1), "shutdown revokes the tokens"),
 		exactly("live ones it was not asked about", r.Forgotten, 0, "shutdown forgets no token"),
 		exactly("live tokens after", r.LiveAfter, 0, "shutdown leaves no live token behind"),
 		exactly("tokens to be had after", used, 0, "a cache that was shut down stays closed"),

@@ -31,6 +31,16 @@ const (
 	exitUsage
 )
 
+const usage = `Usage of sensibill:
+
+It plays against an emulator that it starts itself. With these set it plays against the sandbox, where a registered
+user logs in, calls /users/me and is logged out:
+
+  SENSIBILL_CLIENT_KEY, SENSIBILL_CLIENT_SECRET, SENSIBILL_REDIRECT_URI, SENSIBILL_ACCESS_ID, SENSIBILL_ACCESS_SECRET
+  SENSIBILL_CREDENTIAL_TYPE, SENSIBILL_BASE_URL   optional
+
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -41,6 +51,7 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("sensibill", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
 	asJSON := flags.Bool("json", false, "print the transcript as one JSON array")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
