@@ -20,7 +20,7 @@ import (
 // readToken reads a token answer (RFC 6749 section 5.1), JSON or form-encoded, whatever the 2xx status.
 func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token, error) {
 	fail := func(err error) error {
-		return &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), StatusCode: ans.status, RequestID: requestID(op.scrub, ans.header),
+		return &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), from: c.mark, StatusCode: ans.status, RequestID: requestID(op.scrub, ans.header),
 			cause: op.scrub.err(err), reached: true}
 	}
 	fields, err := parseFields(ans.header, ans.body)
@@ -149,7 +149,7 @@ func plainNumbers(v any) any {
 
 // failure makes an error of an answer that is a refusal (RFC 6749 section 5.2). A token is never read from one.
 func (c *core) failure(op operation, to *url.URL, ans *answer) error {
-	e := &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), StatusCode: ans.status, RequestID: ans.header.Get("X-Request-Id"),
+	e := &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), from: c.mark, StatusCode: ans.status, RequestID: ans.header.Get("X-Request-Id"),
 		RetryAfter: parseRetryAfter(ans.header, ans.sent.wall), reached: true}
 	fields, err := parseFields(ans.header, ans.body)
 	structured := err == nil && len(fields) > 0
@@ -264,7 +264,7 @@ func withoutRequest(err error) error {
 		return err
 	}
 	scrub := &scrubber{}
-	e := &Error{Op: "token request", Grant: "token_source", Code: r.ErrorCode, Description: clean(scrub, r.ErrorDescription, 500), reached: true}
+	e := &Error{Op: "token request", Grant: "token_source", from: elsewhere, Code: r.ErrorCode, Description: clean(scrub, r.ErrorDescription, 500), reached: true}
 	safe := &oauth2.RetrieveError{Body: scrub.body(r.Body), ErrorCode: r.ErrorCode, ErrorDescription: r.ErrorDescription, ErrorURI: r.ErrorURI}
 	if r.Response != nil {
 		resp := *r.Response

@@ -27,6 +27,7 @@ type core struct {
 	cache  *Cache // the public face of this core, for grants and dialects
 	client *http.Client
 	salt   [16]byte // keys the hashes of this process
+	mark   *mark    // of the errors that are this core's
 	wall   func() time.Time
 
 	entries    *table        // level 2: *entry by key
@@ -53,7 +54,7 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &core{
-		cfg: cfg, client: privateClient(cfg.HTTPClient), wall: time.Now,
+		cfg: cfg, mark: new(mark), client: privateClient(cfg.HTTPClient), wall: time.Now,
 		entries: newTable(), superseded: newTable(), failures: newTable(), sessions: newTable(),
 		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
 	}

@@ -45,7 +45,8 @@ type Config struct {
 	// no part of the key. An error stops the request before it is sent. Default: none.
 	HeaderFunc func(ctx context.Context) (http.Header, error)
 
-	// HTTPClient sends the token and revocation requests, through its Transport, with its Jar and within its Timeout.
+	// HTTPClient sends the token and revocation requests, through its Transport, with its Jar and within its Timeout. It
+	// must not need a token of this cache, for a proxy say: it could wait for itself. Another Cache can have that.
 	// Redirects are never followed. Default: http.DefaultTransport.
 	HTTPClient *http.Client
 
@@ -65,8 +66,7 @@ type Config struct {
 	// for ever.
 	MaxIdle time.Duration
 
-	// MaxConcurrent is how many requests to the authorization server may be under way at once. One that HTTPClient needs
-	// to send another, such as for the token of a proxy, is not counted. Default: 64.
+	// MaxConcurrent is how many requests to the authorization server may be under way at once. Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.

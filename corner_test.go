@@ -175,32 +175,3 @@ func TestTablesForgetWhatHasExpired(t *testing.T) {
 		}
 	})
 }
-
-// The HTTP client asks the same cache for the token of a proxy, while the only slot is taken by the request that needs it.
-func TestRequestForAnothersSakeGoesInItsSlot(t *testing.T) {
-	var proxy *tokencache.Source
-	throughProxy := func(cfg *tokencache.Config) {
-		cfg.MaxConcurrent = 1
-		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
-			if req.Context().Value(toProxy{}) != nil {
-				return base.RoundTrip(req)
-			}
-			if _, err := proxy.TokenContext(context.WithValue(req.Context(), toProxy{}, true)); err != nil {
-				return nil, err
-			}
-			return base.RoundTrip(req)
-		})}
-	}
-	inBubble(t, tokentest.Behaviour{}, throughProxy, func(w *world) {
-		proxy = w.cache.ClientCredentials("proxy")
-		begin := time.Now()
-		w.token(w.cache.ClientCredentials("accounts"))
-		if took := time.Since(begin); took > time.Second {
-			w.Errorf("it took %v", took)
-		}
-		w.wantFetches(2)
-	})
-}
-
-type toProxy struct{}

@@ -41,6 +41,12 @@ var (
 var errReentrant = errors.New("tokencache: this token was asked for from inside its own fetch (by a hook, a grant or the HTTP client); " +
 	"give Config.HTTPClient a transport of its own and use the token that the hook was given")
 
+// A mark tells apart what has no other identity that may be shown.
+type mark struct{ _ byte }
+
+// elsewhere marks the errors of foreign libraries.
+var elsewhere = new(mark)
+
 // An Error is a request to the authorization server that failed. It holds no secret: what the server sent is scrubbed
 // of every credential that the request carried.
 //
@@ -57,6 +63,7 @@ type Error struct {
 	RetryAfter  time.Duration // how long the server asked to be left alone, 0 if it did not
 	Permanent   bool          // trying again unchanged will fail again
 
+	from     *mark // of the core whose server it was; nil if a grant made it
 	kind     error
 	cause    error
 	retrieve *oauth2.RetrieveError

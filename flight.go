@@ -2,7 +2,6 @@ package tokencache
 
 import (
 	"context"
-	"errors"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -38,6 +37,7 @@ type flight struct {
 	password bool         // a user's credentials were sent, and may have been refused
 	accepted bool         // they were not, if the grant goes on
 	secret   uint64       // hash of the password that was sent
+	asked    bool         // a request was sent
 	sent     *instant     // when the request went out whose answer brought the token, as far as that is known
 }
 
@@ -242,8 +242,8 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 		report.Attempt++
 		c.fetchStarted(ctx, report)
 		f.sent = nil
-		tok, err := c.obtain(ctx, p, s, replaced)
-		if errors.Is(err, errLate) {
+		tok, left, err := c.obtain(ctx, p, s, replaced)
+		if left {
 			f = &flight{core: c, key: f.key, kind: f.kind, prev: f.prev} // the other one is still being written to
 		}
 		if err == nil {
@@ -259,7 +259,7 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 			c.newToken(ctx, report, tok)
 			break
 		}
-		class := classify(f, err)
+		class := classify(ctx, f, err)
 		report.Class = class
 		c.fetchDone(ctx, report)
 		if wait, again := c.retryAfter(s, prev, err, report.Attempt, begin); again && sleep(ctx, wait) == nil {
@@ -275,9 +275,9 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 
 // obtain calls the grant where it can do no harm. A token that comes after the flight has given up is not lost: it is
 // remembered for Shutdown, which waits for it.
-func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.Token) (*oauth2.Token, error) {
+func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.Token) (tok *oauth2.Token, left bool, err error) {
 	c.gate.stay(p)
-	tok, err := protectLate(ctx, func() (*oauth2.Token, error) {
+	tok, left, err = protectLate(ctx, func() (*oauth2.Token, error) {
 		return s.grant.Obtain(ctx, c.cache, replaced)
 	}, func(tok *oauth2.Token, err error) {
 		defer c.gate.leave(p)
@@ -285,10 +285,10 @@ func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.
 			c.rememberLate(s, tok)
 		}
 	})
-	if !errors.Is(err, errLate) {
+	if !left {
 		c.gate.leave(p)
 	}
-	return tok, err
+	return tok, left, err
 }
 
 // rememberLate keeps a token that nobody waits for any more, so that it is revoked.

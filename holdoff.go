@@ -80,15 +80,16 @@ func growing(first, most time.Duration, count int) time.Duration {
 }
 
 // classify puts a failed fetch into its class.
-func classify(f *flight, err error) string {
+func classify(ctx context.Context, f *flight, err error) string {
 	var e *Error
+	own := f.core.own(err)
 	switch known := errors.As(err, &e); {
 	case errors.Is(err, errPanicked) && f.password: // it may have been sent
 		return classTransient
-	case errors.Is(err, errPanicked), errors.Is(err, ErrHeldOff), errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
-		errors.Is(err, context.Canceled):
+	case errors.Is(err, errPanicked), errors.Is(err, ErrHeldOff) && !f.asked, errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
+		errors.Is(err, context.Canceled) && ctx.Err() == context.Canceled:
 		return classNone
-	case known && f.password && countsAsAttempt(e):
+	case own != nil && f.password && countsAsAttempt(own):
 		return classCredentials
 	case known && e.Permanent:
 		return classPermanent
@@ -115,18 +116,33 @@ var busyStatuses = []int{
 
 func isBusy(status int) bool { return slices.Contains(busyStatuses, status) }
 
+// own returns the failure of a request to this cache's server that err is made of, nil if there is none: grants and
+// transports pass on what they got from others. What a grant made itself is its word on the request that it sent.
+func (c *core) own(err error) *Error {
+	for {
+		var e *Error
+		if !errors.As(err, &e) {
+			return nil
+		}
+		if e.from == nil || e.from == c.mark {
+			return e
+		}
+		err = e.cause
+	}
+}
+
 // concernsAll reports whether a failure says something of the server or the client, and not of one key.
-func concernsAll(err error) bool {
-	var e *Error
-	switch known := errors.As(err, &e); {
-	case !known:
+func (c *core) concernsAll(err error) bool {
+	switch e := c.own(err); {
+	case e == nil:
 		return false
 	case e.Permanent:
-		return errors.Is(err, ErrInvalidClient)
+		return e.kind == ErrInvalidClient
 	case e.StatusCode == 0:
 		return !e.reached || errors.Is(err, context.DeadlineExceeded)
+	default:
+		return isBusy(e.StatusCode)
 	}
-	return isBusy(e.StatusCode)
 }
 
 // remember records a failed fetch, for its key or for all.
@@ -135,13 +151,13 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 		return
 	}
 	now := c.now()
-	if class != classCredentials && concernsAll(err) && !s.foreign() {
+	if class != classCredentials && c.concernsAll(err) {
 		if n := c.outage.begin(class, err, f.left(now), now); n != nil {
 			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
 		}
 		return
 	}
-	if e := (*Error)(nil); errors.As(err, &e) && e.StatusCode != 0 && !s.foreign() {
+	if e := c.own(err); e != nil && e.StatusCode != 0 {
 		c.endOutage(ctx) // the server answers
 	}
 	var n *failure

@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -80,7 +81,7 @@ func (o *outage) enter(ctx context.Context, c *core) (release func(), err error)
 		case <-time.After(probeWait):
 			o.inconclusive(probe)
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, fmt.Errorf("tokencache: another request was to find out whether the server is back: %w: %w", ErrUnavailable, context.Cause(ctx))
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 // errPanicked marks what was not a failure of the server, and is therefore not remembered.
 var errPanicked = errors.New("tokencache: user code did not return")
 
-// errLate says that user code was left behind.
+// errLate says that user code was left behind; it can come from another fetch, whose error user code passes on.
 var errLate = errors.New("tokencache: user code did not return in time")
 
 // A panicError tells what user code did instead of returning. It does not show the value of the panic, which could
@@ -26,11 +26,12 @@ const grace = time.Second
 // protect calls user code on a goroutine of its own, so that neither a panic nor runtime.Goexit in it harms the
 // caller, nor a refusal to return after ctx has ended. Late results are lost; see [protectLate].
 func protect[T any](ctx context.Context, fn func() (T, error)) (T, error) {
-	return protectLate(ctx, fn, nil)
+	val, _, err := protectLate(ctx, fn, nil)
+	return val, err
 }
 
-// protectLate is protect with a function for a result that came after the caller was gone.
-func protectLate[T any](ctx context.Context, fn func() (T, error), late func(T, error)) (T, error) {
+// protectLate is protect with a function for a result that comes after the caller is gone; left tells that it is.
+func protectLate[T any](ctx context.Context, fn func() (T, error), late func(T, error)) (val T, left bool, err error) {
 	type result struct {
 		val T
 		err error
@@ -55,7 +56,7 @@ func protectLate[T any](ctx context.Context, fn func() (T, error), late func(T, 
 	}()
 	select {
 	case r := <-done:
-		return r.val, r.err
+		return r.val, false, r.err
 	case <-ctx.Done():
 	}
 	defer close(gone)
@@ -63,9 +64,8 @@ func protectLate[T any](ctx context.Context, fn func() (T, error), late func(T, 
 	defer timer.Stop()
 	select {
 	case r := <-done:
-		return r.val, r.err
+		return r.val, false, r.err
 	case <-timer.C:
-		var none T
-		return none, fmt.Errorf("%w: %w", errLate, context.Cause(ctx))
+		return val, true, fmt.Errorf("%w: %w", errLate, context.Cause(ctx))
 	}
 }

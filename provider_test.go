@@ -120,6 +120,76 @@ func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
 	})
 }
 
+// byAdmin revokes with a user's token, which is one of those to be revoked.
+func byAdmin(cfg *tokencache.Config) {
+	endpoint := cfg.RevokeURL
+	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
+		if _, err := c.Password("admin", "root").TokenContext(ctx); err != nil {
+			return nil, err
+		}
+		form := url.Values{"token": {token}, "client_id": {"client"}, "client_secret": {"secret"}}
+		req, err := http.NewRequestWithContext(ctx, "POST", endpoint, strings.NewReader(form.Encode()))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		return req, err
+	}
+}
+
+func TestShutdownRevokesOrNamesWhatItsRevocationsTook(t *testing.T) {
+	users := map[string]string{"alice": "wonderland", "admin": "root"}
+	inBubble(t, tokentest.Behaviour{Users: users}, byAdmin, func(w *world) {
+		w.token(w.cache.Password("alice", "wonderland"))
+		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
+			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
+		}
+	})
+}
+
+func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.Password("alice", "wonderland"))
+		w.srv.Update(func(b *tokentest.Behaviour) { b.TokenLatency = 10 * time.Second })
+		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
+		defer cancel()
+		err := w.cache.Shutdown(ctx)
+		if err == nil || !strings.Contains(err.Error(), "may live on: 1:") {
+			w.Errorf("got %v, want it to name the fetch that it stopped", err)
+		}
+		issued := len(w.srv.Tokens())
+		time.Sleep(time.Minute)
+		if got := len(w.srv.Tokens()); got != issued {
+			w.Errorf("%d tokens were fetched after Shutdown had returned", got-issued)
+		}
+	})
+}
+
+// The wall clock says that the token has ended, and the server does not.
+func TestShutdownRevokesATokenWhoseSessionWasRefused(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
+		var step time.Duration
+		tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		step = 3 * time.Hour
+		time.Sleep(time.Second)
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`})
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 503})
+		if _, err := alice.Token(); err == nil {
+			w.Error("no error")
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		for _, tok := range w.srv.Live() {
+			if tok.Kind == "access_token" {
+				w.Errorf("%s lives on", tok.Kind)
+			}
+		}
+	})
+}
+
 func TestARevocationEndpointThatAcceptsNoTokenCostsAFewFetches(t *testing.T) {
 	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"} // two tokens each
 	inBubble(t, tokentest.Behaviour{Users: users}, byClient, func(w *world) {

@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"net/url"
 	"sync"
 )
@@ -70,12 +69,15 @@ func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(e
 	}
 	return func(err error) {
 		defer release()
-		var e *Error
+		// Not errors.As: what kept the request from being sent can be the failure of another one.
+		e, sent := err.(*Error)
 		switch {
 		case err == nil:
 			f.accepted = true
 			c.failures.Delete(passwordKey(hash))
-		case errors.As(err, &e) && countsAsAttempt(e):
+		case !sent:
+			f.password = false
+		case countsAsAttempt(e):
 			now := c.now()
 			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
 			n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)

@@ -287,6 +287,26 @@ func TestRefreshTokensThatNobodyUsesDoNotPileUpWhereTokensAreReplacedEarly(t *te
 	})
 }
 
+// A replaced token that has just ended is not taken for one whose refresh token nobody uses.
+func TestRefreshTokenInUseIsNotRevoked(t *testing.T) {
+	for _, rotate := range []bool{false, true} {
+		inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, Rotate: rotate}, nil, func(w *world) {
+			alice := w.cache.Password("alice", "wonderland")
+			for range 6 {
+				tok, err := alice.Token()
+				if err != nil {
+					w.Fatal(err)
+				}
+				alice.Invalidate(tok)
+				time.Sleep(50 * time.Second)
+			}
+			if got := w.srv.Count("revoke"); got != 0 {
+				w.Errorf("rotation %v: %d revocations, want none", rotate, got)
+			}
+		})
+	}
+}
+
 func TestRefusedSessionIsForgotten(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()

@@ -12,9 +12,9 @@ import (
 // revokeConcurrency is how many tokens Shutdown has revoked at once.
 const revokeConcurrency = 16
 
-// clientRounds is how often the client's own tokens are looked for: those that were there, the one that was fetched to
-// revoke them, and the one that was fetched to revoke that.
-const clientRounds = 3
+// revokeRounds is how often tokens are looked for: those that were there, the one that was fetched to revoke them, and
+// the one that was fetched to revoke that.
+const revokeRounds = 3
 
 // Shutdown closes the cache, waits for the fetches that are under way, and asks the server to revoke (RFC 7009) every
 // live token that the cache could obtain again by itself, those that were replaced included; users' tokens before the
@@ -38,13 +38,18 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
 	}
 	failed := &manyErrors{what: "shutdown"}
-	if n := core.gate.drain(ctx); n > 0 {
-		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", n, ctx.Err()))
-	}
+	core.drain(ctx, failed)
 	if core.canRevoke() {
 		core.revokeAll(privileged(ctx, core), failed)
+		core.drain(ctx, failed) // what that needed
 	}
 	return failed.err()
+}
+
+func (c *core) drain(ctx context.Context, failed *manyErrors) {
+	if n := c.gate.drain(ctx); n > 0 {
+		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", n, ctx.Err()))
+	}
 }
 
 // remnant is an entry that is to be revoked, and where it is kept until it is.
@@ -55,21 +60,28 @@ type remnant struct {
 }
 
 func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
-	users, _ := c.remnants()
-	c.revokeSome(ctx, users, revokeConcurrency, failed)
-	// Revoking users' tokens can take a token of the client (see Dialect.Revocation), and so can revoking that one.
 	atOnce := revokeConcurrency
 	if c.cfg.Dialect.Revocation != nil {
 		atOnce = 1
 	}
 	tried := make(map[*entry]bool)
-	for range clientRounds {
-		_, clients := c.remnants()
-		clients = slices.DeleteFunc(clients, func(r remnant) bool { return tried[r.entry] })
-		for _, r := range clients {
+	untried := func(some []remnant) []remnant {
+		some = slices.DeleteFunc(some, func(r remnant) bool { return tried[r.entry] })
+		for _, r := range some {
 			tried[r.entry] = true
 		}
-		c.revokeSome(ctx, clients, atOnce, failed)
+		return some
+	}
+	// Revoking a token can take another one (see Dialect.Revocation), and so can revoking that one.
+	for range revokeRounds {
+		users, _ := c.remnants()
+		c.revokeSome(ctx, untried(users), revokeConcurrency, failed)
+		_, clients := c.remnants()
+		c.revokeSome(ctx, untried(clients), atOnce, failed)
+	}
+	users, clients := c.remnants()
+	if n := len(untried(append(users, clients...))); n > 0 {
+		failed.add(fmt.Errorf("tokencache: every revocation takes another token to be revoked; live tokens that are left: %d", n))
 	}
 }
 

@@ -1,32 +1,34 @@
 package tokencache
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // What nobody uses any more is forgotten, and revoked if it still lives at the server.
 
 // dropRefused forgets an expired entry whose refresh token the server has refused: nothing can come of it any more.
 func (c *core) dropRefused(s *source, prev *entry) {
 	if prev != nil && prev.spent.Load() && !prev.doubtful.Load() && prev.age(c.now()) == expired {
+		c.supersede(s.key(), &entry{}, prev, c.now()) // by the other clock it may live
 		prev.kill()
 		c.entries.Delete(s.key())
 	}
 }
 
-// orphansAtOnce is how many orphans a renewal ends: it makes one.
-const orphansAtOnce = 2
-
-// endOrphans revokes refresh tokens that nobody uses, once the access tokens that came with them have expired, the oldest
-// first: servers that send one along with every token of the client would otherwise fill the memory with them. number is
-// that of the latest.
+// endOrphans revokes refresh tokens that nobody uses, once the access tokens that came with them have expired: servers
+// that send one along with every token of the client would otherwise fill the memory with them. A renewal makes one such
+// token and ends two, the latest and the first. number is that of the latest.
 func (c *core) endOrphans(key string, number uint64, now instant) {
 	var orphans []uint64
 	for number != 0 {
-		v, ok := c.superseded.Get(numbered(key, number))
+		v, end, ok := c.superseded.GetWithExpiration(numbered(key, number))
 		if !ok {
 			break
 		}
 		e := v.(*entry)
-		if e.refresh != "" && !e.owner.Value().kept && e.lives(now) <= 0 {
+		// With an end it was remembered for its access token, and its refresh token lives on in another entry.
+		if end.IsZero() && e.refresh != "" && !e.owner.Value().kept && e.lives(now) <= 0 {
 			orphans = append(orphans, number)
 		}
 		number = e.before
@@ -35,7 +37,7 @@ func (c *core) endOrphans(key string, number uint64, now instant) {
 		return
 	}
 	c.aside(func(ctx context.Context) {
-		for _, number := range orphans[max(0, len(orphans)-orphansAtOnce):] {
+		for _, number := range slices.Compact([]uint64{orphans[0], orphans[len(orphans)-1]}) {
 			v, ok := c.superseded.Get(numbered(key, number))
 			if ok && c.revokeEntry(ctx, v.(*entry)) == nil {
 				c.superseded.Delete(numbered(key, number))

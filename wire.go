@@ -122,13 +122,18 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		return nil, err
 	}
 	preventRepetition(req)
-	ctx, leave, err := c.takeSlot(ctx)
-	if err != nil {
-		return nil, c.unanswered(op, req.URL, err, false)
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, c.unanswered(op, req.URL, context.Cause(ctx), false)
 	}
-	defer leave()
-	if err := c.outage.active(c.now()); err != nil && flightOf(ctx, c) != nil {
+	f := flightOf(ctx, c)
+	if err := c.outage.active(c.now()); err != nil && f != nil && !isPrivileged(ctx, c) {
 		return nil, err
+	}
+	if f != nil {
+		f.asked = true
 	}
 	var connecting, connected atomic.Bool
 	ctx = httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
@@ -156,22 +161,6 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		return nil, e
 	}
 	return &answer{resp.StatusCode, resp.Header, body, sent}, nil
-}
-
-type slotKey struct{ *core }
-
-// takeSlot waits for one of the Config.MaxConcurrent slots. A request that is only sent for another's sake, such as for
-// the token of a proxy, goes in that one's: otherwise all slots could be taken by those who wait for a further one.
-func (c *core) takeSlot(ctx context.Context) (inSlot context.Context, leave func(), err error) {
-	if ctx.Value(slotKey{c}) != nil {
-		return ctx, func() {}, nil
-	}
-	select {
-	case c.slots <- struct{}{}:
-		return context.WithValue(ctx, slotKey{c}, true), func() { <-c.slots }, nil
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
 }
 
 // addHeader adds the configured header fields.
@@ -220,7 +209,7 @@ func (c *core) unanswered(op operation, to *url.URL, err error, reached bool) *E
 	if inner := (*url.Error)(nil); errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), kind: ErrUnavailable, cause: op.scrub.err(err), reached: reached}
+	return &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), from: c.mark, kind: ErrUnavailable, cause: op.scrub.err(err), reached: reached}
 }
 
 // bare is a URL without query, user info and secrets: a token can be a part of the path.
