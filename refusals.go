@@ -75,9 +75,7 @@ func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(e
 		case err == nil:
 			f.accepted = true
 			c.failures.Delete(passwordKey(hash))
-		case !sent:
-			f.password = false
-		case countsAsAttempt(e):
+		case sent && countsAsAttempt(e):
 			now := c.now()
 			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
 			n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)

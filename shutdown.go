@@ -38,18 +38,15 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
 	}
 	failed := &manyErrors{what: "shutdown"}
-	core.drain(ctx, failed)
+	stuck := core.gate.drain(ctx)
 	if core.canRevoke() {
 		core.revokeAll(privileged(ctx, core), failed)
-		core.drain(ctx, failed) // what that needed
+		stuck = max(stuck, core.gate.drain(ctx)) // that takes fetches, too
+	}
+	if stuck > 0 {
+		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", stuck, ctx.Err()))
 	}
 	return failed.err()
-}
-
-func (c *core) drain(ctx context.Context, failed *manyErrors) {
-	if n := c.gate.drain(ctx); n > 0 {
-		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", n, ctx.Err()))
-	}
 }
 
 // remnant is an entry that is to be revoked, and where it is kept until it is.
