@@ -34,15 +34,15 @@ func latencyPicture(file string, progress io.Writer) error {
 		out := day.Expiries(24 * time.Second).Run(p)
 		lines = append(lines, picture.Line{Name: p.Name, Ours: p.Name == peers.Ours().Name, Samples: out.Samples})
 	}
-	title := "Slowest request of every 40 ms: 500 a second, a token of 2 s, a token endpoint that takes 300 ms"
+	title := "Slowest request of every 40 ms; 500 a second, tokens of 2 s, a token endpoint of 300 ms"
 	return picture.Latency(file, title, lines)
 }
 
 // stormPicture shows two sides: who comes through one revocation, and what an API that rejects one path costs.
 func stormPicture(file string, progress io.Writer) error {
 	var names []string
-	healed := picture.Bars{Title: "50 requests meet a revoked token: answered 200"}
-	fetches := picture.Bars{Title: "One path rejects, 3 s of traffic: token requests (log scale)", Log: true}
+	healed := picture.Bars{Title: "A revoked token, 50 requests: answered 200"}
+	fetches := picture.Bars{Title: "One path rejects, 3 s: token requests (log)", Log: true}
 	for _, p := range peers.All() {
 		if !p.HasClient() {
 			continue

@@ -31,6 +31,7 @@ func Storm(file string, names []string, groups []Bars) error {
 			p.NominalY(make([]string, len(names))...)
 		}
 		p.HideX()
+		p.Y.Padding = vg.Points(10) // fonts differ in width
 		row = append(row, p)
 	}
 	return save(file, [][]*plot.Plot{row}, 24*vg.Centimeter, vg.Length(1+len(names))*vg.Centimeter)

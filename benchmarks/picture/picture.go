@@ -8,6 +8,7 @@ import (
 	"regexp"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
@@ -22,12 +23,13 @@ var (
 
 // newPlot has its text and lines in gray.
 func newPlot(title string) *plot.Plot {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
 	p.BackgroundColor = nil
 	p.Title.Text = title
 	p.Title.Padding = vg.Points(6)
 	p.Title.TextStyle.Color = gray
-	p.Title.TextStyle.Font.Size = vg.Points(11)
+	p.Title.TextStyle.Font.Size = vg.Points(10)
 	p.Legend.TextStyle.Color = gray
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.Color = gray
@@ -54,8 +56,8 @@ func save(file string, plots [][]*plot.Plot, width, height vg.Length) error {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return err
 	}
-	return os.WriteFile(file, anyFont.ReplaceAll(b.Bytes(), []byte(`font-family:sans-serif;font-variant`)), 0o644)
+	return os.WriteFile(file, anyFont.ReplaceAll(b.Bytes(), []byte(`font-family:Arial,Helvetica,sans-serif;font-variant`)), 0o644)
 }
 
-// anyFont is the font that the plots name, which few have.
+// anyFont is the font that the plots name, which few have; those that take its place are about as wide.
 var anyFont = regexp.MustCompile(`font-family:[^;]*;font-variant`)

@@ -56,7 +56,7 @@ func TestPictureHasNoBackgroundAndNoFontOfItsOwn(t *testing.T) {
 			t.Errorf("the picture has %q", unwanted)
 		}
 	}
-	for _, wanted := range []string{"<svg", "title", "one", "two", "font-family:sans-serif"} {
+	for _, wanted := range []string{"<svg", "title", "one", "two", "font-family:Arial,Helvetica,sans-serif"} {
 		if !strings.Contains(text, wanted) {
 			t.Errorf("the picture lacks %q", wanted)
 		}
