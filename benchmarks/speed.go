@@ -13,17 +13,14 @@ import (
 )
 
 func speedTables(o options, progress io.Writer) ([]report.Table, error) {
-	alone := speed.Effort{Rounds: 151, Slice: 5 * time.Millisecond}
-	together := speed.Effort{Rounds: 41, Slice: 20 * time.Millisecond} // starting and ending goroutines is not to be seen
+	effort := speed.Effort{Rounds: 101, Slice: 20 * time.Millisecond}
 	if o.quick {
-		alone = speed.Effort{Rounds: 3, Slice: 3 * time.Millisecond}
-		together = alone
+		effort = speed.Effort{Rounds: 3, Slice: 3 * time.Millisecond}
 	}
 	against := append([]peer.Peer{speed.Floor()}, peers.Others()...)
 	ratios := report.Table{
 		Name: "ratios", Title: "tokencache's time, divided by the other's",
-		Note: fmt.Sprintf("Median of %d pairs, of %d with several goroutines, in brackets the quartiles; below 1 tokencache is faster. ",
-			alone.Rounds, together.Rounds) +
+		Note: fmt.Sprintf("Median of %d pairs, in brackets the quartiles; below 1 tokencache is faster. ", effort.Rounds) +
 			"Floor: reading the monotonic clock; copying the request and its header map.",
 		Head: []string{""},
 	}
@@ -37,10 +34,6 @@ func speedTables(o options, progress io.Writer) ([]report.Table, error) {
 	}
 	for _, c := range speed.Contests() {
 		fmt.Fprintln(progress, c.Name)
-		effort := alone
-		if c.Goroutines > 1 {
-			effort = together
-		}
 		ratio, cost := []string{c.Name}, []string{c.Name, "-"}
 		var mine []float64
 		for _, p := range against {

@@ -81,8 +81,10 @@ func (c Contest) calibrate(do func(int), slice time.Duration) int {
 	}
 }
 
-// time returns the nanoseconds per operation of n operations, spread over the goroutines.
+// time returns the nanoseconds per operation of n operations, spread over the goroutines. Nobody collects the garbage of
+// another.
 func (c Contest) time(do func(int), n int) float64 {
+	runtime.GC()
 	each := max(n/c.Goroutines, 1)
 	if c.Goroutines == 1 {
 		begin := time.Now()
