@@ -62,7 +62,7 @@ func roundTrip(p peer.Peer) (func(int), func()) {
 	}
 	rt := p.Transport(setup(&nothing{ready: &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}))
 	return func(n int) {
-		req := newRequest("http://localhost/accounts")
+		req := newRequest("https://api.example.com/accounts") // nothing listens there, nor is anything sent
 		for range n {
 			if _, err := rt.RoundTrip(req); err != nil {
 				panic(err)
