@@ -70,7 +70,7 @@ fuzz:
 		targets=$$(go test -list '^Fuzz' ./... | \
 			awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }'); \
 		while read -r package target; do \
-			[ -z "$$target" ] || go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+			[ -z "$$target" ] || go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$package"; \
 		done <<< "$$targets"; \
 	done
 
