@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tokencache/tokencache/examples/internal/show"
 	"github.com/tokencache/tokencache/finapi"
 	"github.com/tokencache/tokencache/finapi/finapitest"
 	"github.com/tokencache/tokencache/tokentest"
@@ -29,14 +30,14 @@ func environment(pairs ...string) func(string) string {
 func program(t *testing.T, getenv func(string) string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, complaints bytes.Buffer
-	status = run(t.Context(), args, getenv, &out, &complaints)
+	status = shown.Run(t.Context(), args, getenv, &out, &complaints)
 	return out.String(), complaints.String(), status
 }
 
 // The documentation's page about authorization and the creation of a user, and the example of a revocation.
 func TestTheFlowOfTheDocumentation(t *testing.T) {
 	text, complaints, status := program(t, environment())
-	if status != exitOK || complaints != "" {
+	if status != show.OK || complaints != "" {
 		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
 	}
 	at := 0
@@ -53,7 +54,7 @@ func TestTheFlowOfTheDocumentation(t *testing.T) {
 		"grant_type=refresh_token refresh_token=[redacted]}",
 		"POST /oauth/revoke?token=[redacted]&token_type_hint=refresh_token  Authorization: [redacted]",
 		"POST /oauth/revoke?token=[redacted]&token_type_hint=access_token  Authorization: [redacted]",
-		"The server saw what it should have.",
+		"The server saw what it should have: 11 requests.",
 	} {
 		i := strings.Index(text[at:], line)
 		if i < 0 {
@@ -68,14 +69,14 @@ func TestTheFlowOfTheDocumentation(t *testing.T) {
 
 func TestTheFlowInV2(t *testing.T) {
 	text, complaints, status := program(t, environment("FINAPI_VERSION", "2"))
-	if status != exitOK || !strings.Contains(text, "POST /api/v2/oauth/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=refresh_token}") {
+	if status != show.OK || !strings.Contains(text, "POST /api/v2/oauth/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=refresh_token}") {
 		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
 	}
 }
 
 func TestTheTranscriptAsJSON(t *testing.T) {
 	out, complaints, status := program(t, environment(), "-json")
-	if status != exitOK {
+	if status != show.OK {
 		t.Fatalf("exit status %d: %s", status, complaints)
 	}
 	var transcript []tokentest.Exchange
@@ -99,7 +100,7 @@ func TestARealServer(t *testing.T) {
 		defer api.Close()
 		text, complaints, status := program(t, environment("FINAPI_BASE_URL", api.URL, "FINAPI_CLIENT_ID", "client-id",
 			"FINAPI_CLIENT_SECRET", "another-secret", "FINAPI_VERSION", string(rune('1'+int(version)))))
-		if status != exitOK || strings.Contains(text, "another-secret") {
+		if status != show.OK || strings.Contains(text, "another-secret") {
 			t.Errorf("exit status %d: %s\n%s", status, complaints, text)
 		}
 		if live := api.Live(); len(live) != 0 {
@@ -140,7 +141,7 @@ func TestWrongUsage(t *testing.T) {
 		{environment("FINAPI_BASE_URL", "://", "FINAPI_CLIENT_ID", "id", "FINAPI_CLIENT_SECRET", "the-secret"), nil},
 		{environment("FINAPI_VERSION", "3"), nil},
 	} {
-		if _, complaint, status := program(t, row.getenv, row.args...); status != exitUsage || complaint == "" || strings.Contains(complaint, "the-secret") {
+		if _, complaint, status := program(t, row.getenv, row.args...); status != show.Usage || complaint == "" || strings.Contains(complaint, "the-secret") {
 			t.Errorf("%q: exit status %d, %q", row.args, status, complaint)
 		}
 	}

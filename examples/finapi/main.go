@@ -14,78 +14,29 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"time"
+
+	"github.com/tokencache/tokencache/examples/internal/show"
 )
 
-const (
-	exitOK     = 0
-	exitBroken = 1 // the server saw something else
-	exitUsage  = 2
-)
-
-const usage = `Usage of finapi:
-
-It plays against an emulator that it starts itself. With these set it plays against finAPI, where a user is created
+var shown = show.Program{
+	Name: "finapi",
+	Usage: `It plays against an emulator that it starts itself. With these set it plays against finAPI, where a user is created
 and left behind:
 
   FINAPI_BASE_URL, FINAPI_CLIENT_ID, FINAPI_CLIENT_SECRET
   FINAPI_VERSION     2 for a mandator of Access V2
-
-`
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
-}
-
-// run is the program without its process.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("finapi", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
-	asJSON := flags.Bool("json", false, "print the transcript as one JSON array instead of text")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "finapi: unexpected argument %q\n", flags.Arg(0))
-		return exitUsage
-	}
-	srv, err := serverFor(getenv)
-	if err != nil {
-		fmt.Fprintf(stderr, "finapi: %v\n", err)
-		return exitUsage
-	}
-	defer srv.Close()
-	text := stdout
-	if *asJSON {
-		text = io.Discard
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	broken := play(ctx, srv, text)
-	if *asJSON {
-		if err := json.NewEncoder(stdout).Encode(srv.Transcript()); err != nil {
-			broken = append(broken, err.Error())
+`,
+	Start: func(getenv func(string) string) (show.Session, error) {
+		srv, err := serverFor(getenv)
+		if err != nil {
+			return show.Session{}, err
 		}
-	}
-	for _, what := range broken {
-		fmt.Fprintln(stderr, "finapi:", what)
-	}
-	if len(broken) > 0 {
-		return exitBroken
-	}
-	fmt.Fprintln(text, "\nThe server saw what it should have.")
-	return exitOK
+		return show.Session{
+			Play:       func(ctx context.Context, text io.Writer) []string { return play(ctx, srv, text) },
+			Transcript: srv.Transcript, Close: srv.Close,
+		}, nil
+	},
 }
+
+func main() { show.Main(shown) }

@@ -10,84 +10,39 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
 	"strings"
-	"time"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/examples/internal/show"
 	"github.com/tokencache/tokencache/moov"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-const (
-	exitOK     = 0
-	exitBroken = 1 // the server saw something else
-	exitUsage  = 2
-)
-
-const usage = `Usage of moov:
-
-It plays against an emulator that it starts itself. With these set it plays against Moov:
+var shown = show.Program{
+	Name: "moov",
+	Usage: `It plays against an emulator that it starts itself. With these set it plays against Moov:
 
   MOOV_CLIENT_ID, MOOV_CLIENT_SECRET   the public and the secret key of an API key
   MOOV_ORIGIN                          a domain that the key allows
   MOOV_BASE_URL, MOOV_VERSION          optional
-
-`
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
+`,
+	Start: func(getenv func(string) string) (show.Session, error) {
+		srv, err := serverFor(getenv)
+		if err != nil {
+			return show.Session{}, err
+		}
+		return show.Session{
+			Play:       func(ctx context.Context, text io.Writer) []string { return play(ctx, srv, text) },
+			Transcript: srv.Transcript, Close: srv.Close,
+		}, nil
+	},
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("moov", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
-	asJSON := flags.Bool("json", false, "print the transcript as one JSON array instead of text")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "moov: unexpected argument %q\n", flags.Arg(0))
-		return exitUsage
-	}
-	srv, err := serverFor(getenv)
-	if err != nil {
-		fmt.Fprintf(stderr, "moov: %v\n", err)
-		return exitUsage
-	}
-	defer srv.Close()
-	text := stdout
-	if *asJSON {
-		text = io.Discard
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	broken := play(ctx, srv, text)
-	if *asJSON {
-		_ = json.NewEncoder(stdout).Encode(srv.Transcript())
-	}
-	for _, b := range broken {
-		fmt.Fprintf(stderr, "moov: %s\n", b)
-	}
-	if len(broken) > 0 {
-		return exitBroken
-	}
-	fmt.Fprintln(text, "\nThe server saw what it should have.")
-	return exitOK
-}
+func main() { show.Main(shown) }
 
 // A step is one part of the flow, and the requests that the server should see in it.
 type step struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tokencache/tokencache/examples/internal/show"
 	"github.com/tokencache/tokencache/moov/moovtest"
 	"github.com/tokencache/tokencache/tokentest"
 )
@@ -26,7 +27,7 @@ func environment(pairs ...string) func(string) string {
 
 func TestFlowAgainstTheEmulator(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if status := run(t.Context(), nil, environment(), &stdout, &stderr); status != exitOK || stderr.Len() > 0 {
+	if status := shown.Run(t.Context(), nil, environment(), &stdout, &stderr); status != show.OK || stderr.Len() > 0 {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
 	text := stdout.String()
@@ -35,7 +36,7 @@ func TestFlowAgainstTheEmulator(t *testing.T) {
 		"{grant_type=refresh_token refresh_token=[redacted]}",
 		"POST /oauth2/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=access_token}",
 		"204 No Content",
-		"The server saw what it should have.",
+		"The server saw what it should have: 13 requests.",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
@@ -46,7 +47,7 @@ func TestFlowAgainstTheEmulator(t *testing.T) {
 
 func TestTranscriptAsJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if status := run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != exitOK {
+	if status := shown.Run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != show.OK {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
 	var list []tokentest.Exchange
@@ -81,7 +82,7 @@ func TestFlowAgainstAServerOfTheEnvironment(t *testing.T) {
 		env := environment("MOOV_CLIENT_ID", b.ClientID, "MOOV_CLIENT_SECRET", b.ClientSecret,
 			"MOOV_ORIGIN", "https://example.com", "MOOV_BASE_URL", api.URL)
 		var stdout, stderr bytes.Buffer
-		if status := run(t.Context(), nil, env, &stdout, &stderr); status != exitOK {
+		if status := shown.Run(t.Context(), nil, env, &stdout, &stderr); status != show.OK {
 			t.Errorf("exit status %d: %s", status, stderr.String())
 		}
 		for _, private := range []string{b.ClientSecret, "by=bearer"} {
@@ -131,15 +132,15 @@ func TestUsage(t *testing.T) {
 		env  []string
 		want int
 	}{
-		{[]string{"-h"}, nil, exitOK},
-		{[]string{"-nonsense"}, nil, exitUsage},
-		{[]string{"more"}, nil, exitUsage},
-		{nil, []string{"MOOV_CLIENT_ID", "id"}, exitUsage},
-		{nil, []string{"MOOV_CLIENT_SECRET", "s3cret-s3cret"}, exitUsage},
-		{nil, []string{"MOOV_CLIENT_ID", "id", "MOOV_CLIENT_SECRET", "s3cret-s3cret", "MOOV_BASE_URL", "api.moov.io"}, exitUsage},
+		{[]string{"-h"}, nil, show.OK},
+		{[]string{"-nonsense"}, nil, show.Usage},
+		{[]string{"more"}, nil, show.Usage},
+		{nil, []string{"MOOV_CLIENT_ID", "id"}, show.Usage},
+		{nil, []string{"MOOV_CLIENT_SECRET", "s3cret-s3cret"}, show.Usage},
+		{nil, []string{"MOOV_CLIENT_ID", "id", "MOOV_CLIENT_SECRET", "s3cret-s3cret", "MOOV_BASE_URL", "api.moov.io"}, show.Usage},
 	} {
 		var stderr bytes.Buffer
-		if got := run(t.Context(), row.args, environment(row.env...), io.Discard, &stderr); got != row.want {
+		if got := shown.Run(t.Context(), row.args, environment(row.env...), io.Discard, &stderr); got != row.want {
 			t.Errorf("%v %v: exit status %d, want %d", row.args, row.env, got, row.want)
 		}
 		if strings.Contains(stderr.String(), "s3cret") || stderr.Len() == 0 {

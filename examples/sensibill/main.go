@@ -13,81 +13,37 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"time"
 
+	"github.com/tokencache/tokencache/examples/internal/show"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-const (
-	exitOK = iota
-	exitBroken
-	exitUsage
-)
-
-const usage = `Usage of sensibill:
-
-It plays against an emulator that it starts itself. With these set it plays against the sandbox, where a registered
+var shown = show.Program{
+	Name: "sensibill",
+	Usage: `It plays against an emulator that it starts itself. With these set it plays against the sandbox, where a registered
 user logs in, calls /users/me and is logged out:
 
   SENSIBILL_CLIENT_KEY, SENSIBILL_CLIENT_SECRET, SENSIBILL_REDIRECT_URI, SENSIBILL_ACCESS_ID, SENSIBILL_ACCESS_SECRET
   SENSIBILL_CREDENTIAL_TYPE, SENSIBILL_BASE_URL   optional
-
-`
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
-}
-
-// run is the program without its process.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("sensibill", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage); flags.PrintDefaults() }
-	asJSON := flags.Bool("json", false, "print the transcript as one JSON array")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
-	}
-	p, err := remote(getenv)
-	if err == nil && p == nil {
-		p, err = emulated()
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "sensibill:", err)
-		return exitUsage
-	}
-	defer p.close()
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	text := stdout
-	if *asJSON {
-		text = io.Discard
-	}
-	p.play(ctx, text)
-	if *asJSON {
-		if err := json.NewEncoder(stdout).Encode(p.transcript()); err != nil {
-			p.broken = append(p.broken, err.Error())
+`,
+	Start: func(getenv func(string) string) (show.Session, error) {
+		p, err := remote(getenv)
+		if err == nil && p == nil {
+			p, err = emulated()
 		}
-	}
-	for _, b := range p.broken {
-		fmt.Fprintln(stderr, "broken:", b)
-	}
-	if len(p.broken) > 0 {
-		return exitBroken
-	}
-	return exitOK
+		if err != nil {
+			return show.Session{}, err
+		}
+		return show.Session{
+			Play:       func(ctx context.Context, text io.Writer) []string { p.play(ctx, text); return p.broken },
+			Transcript: p.transcript, Close: p.close,
+		}, nil
+	},
 }
+
+func main() { show.Main(shown) }
 
 // play goes through the stages, and compares what the server saw in each with what it should have seen.
 func (p *program) play(ctx context.Context, text io.Writer) {
@@ -105,9 +61,6 @@ func (p *program) play(ctx context.Context, text io.Writer) {
 		if got := summary(fresh); !s.expects(got) {
 			p.broken = append(p.broken, fmt.Sprintf("%s: the server saw %q, want %q", s.title, got, s.want))
 		}
-	}
-	if len(p.broken) == 0 {
-		fmt.Fprintf(text, "The server saw what it should have: %d requests.\n", seen)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tokencache/tokencache/examples/internal/show"
 	"github.com/tokencache/tokencache/sensibill/sensibilltest"
 	"github.com/tokencache/tokencache/tokentest"
 )
@@ -15,7 +16,7 @@ import (
 func play(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, complaints bytes.Buffer
-	status = run(t.Context(), args, func(name string) string { return env[name] }, &out, &complaints)
+	status = shown.Run(t.Context(), args, func(name string) string { return env[name] }, &out, &complaints)
 	return out.String(), complaints.String(), status
 }
 
@@ -33,7 +34,7 @@ func wantNoSecret(t *testing.T, text string) {
 
 func TestTheEmulatorSeesWhatItShould(t *testing.T) {
 	stdout, stderr, status := play(t, nil)
-	if status != exitOK || stderr != "" {
+	if status != show.OK || stderr != "" {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
 	if !strings.Contains(stdout, "The server saw what it should have: 24 requests.") {
@@ -44,7 +45,7 @@ func TestTheEmulatorSeesWhatItShould(t *testing.T) {
 
 func TestJSONIsTheTranscript(t *testing.T) {
 	stdout, stderr, status := play(t, nil, "-json")
-	if status != exitOK || stderr != "" || strings.Count(stdout, "\n") != 1 {
+	if status != show.OK || stderr != "" || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
 	var list []tokentest.Exchange
@@ -69,11 +70,11 @@ func TestARealServer(t *testing.T) {
 		status                int
 		says                  string
 	}{
-		{"all is well", "CREDENTIAL_TYPE", "sensibill", exitOK, ""},
-		{"wrong password", "ACCESS_SECRET", "wrong+secret=1", exitBroken, "authorizationGrant failed: 401"},
-		{"wrong client", "CLIENT_SECRET", "wrong+secret=1", exitBroken, "accessToken failed: 401"},
-		{"plain http", "BASE_URL", "http://sensibill.example.com/api/v1", exitUsage, "https"},
-		{"incomplete", "ACCESS_ID", "", exitUsage, "SENSIBILL_ACCESS_ID"},
+		{"all is well", "CREDENTIAL_TYPE", "sensibill", show.OK, ""},
+		{"wrong password", "ACCESS_SECRET", "wrong+secret=1", show.Broken, "authorizationGrant failed: 401"},
+		{"wrong client", "CLIENT_SECRET", "wrong+secret=1", show.Broken, "accessToken failed: 401"},
+		{"plain http", "BASE_URL", "http://sensibill.example.com/api/v1", show.Usage, "https"},
+		{"incomplete", "ACCESS_ID", "", show.Usage, "SENSIBILL_ACCESS_ID"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			env := map[string]string{

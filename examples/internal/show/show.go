@@ -1,0 +1,88 @@
+// Package show is what the programs that show a provider's requests have in common: flags, text or JSON, the exit status.
+package show
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// The exit statuses.
+const (
+	OK     = iota
+	Broken // the server saw something else than it should have
+	Usage
+)
+
+// A Program is what is shown, made by its Start, which reads the environment.
+type Program struct {
+	Name  string
+	Usage string // what is printed before the flags
+	Start func(getenv func(string) string) (Session, error)
+}
+
+// A Session plays a program once.
+type Session struct {
+	Play       func(ctx context.Context, text io.Writer) (broken []string)
+	Transcript func() []tokentest.Exchange
+	Close      func()
+}
+
+// Main runs a program as a process.
+func Main(p Program) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	status := p.Run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// Run is the program without its process. It returns the exit status.
+func (p Program) Run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprintf(stderr, "Usage of %s:\n\n%s\n", p.Name, p.Usage); flags.PrintDefaults() }
+	asJSON := flags.Bool("json", false, "print the transcript as one JSON array instead of text")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return OK
+	case err != nil:
+		return Usage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "%s: unexpected argument %q\n", p.Name, flags.Arg(0))
+		return Usage
+	}
+	s, err := p.Start(getenv)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return Usage
+	}
+	defer s.Close()
+	text := stdout
+	if *asJSON {
+		text = io.Discard
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	broken := s.Play(ctx, text)
+	if *asJSON {
+		if err := json.NewEncoder(stdout).Encode(s.Transcript()); err != nil {
+			broken = append(broken, err.Error())
+		}
+	}
+	for _, what := range broken {
+		fmt.Fprintf(stderr, "%s: %s\n", p.Name, what)
+	}
+	if len(broken) > 0 {
+		return Broken
+	}
+	fmt.Fprintf(text, "\nThe server saw what it should have: %d requests.\n", len(s.Transcript()))
+	return OK
+}
