@@ -23,8 +23,7 @@ const revokeRounds = 3
 //
 // It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what could not be done:
 // the first ten tokens that could not be revoked and how many there are. Further calls try those again. It is safe to
-// call concurrently and after [Cache.Close]. Without Config.RevokeURL
-// and Dialect.Revocation nothing is revoked.
+// call concurrently and after [Cache.Close]. Without Config.RevokeURL and Dialect.Revocation nothing is revoked.
 func (c *Cache) Shutdown(ctx context.Context) error {
 	core := c.core.Load()
 	if core == nil {

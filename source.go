@@ -210,7 +210,7 @@ func leaving(ctx context.Context) error {
 // despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
 // succeed may be good everywhere else.
 func (s *source) despite(ctx context.Context, err error) (*entry, error) {
-	if ctx.Err() != nil || s.core.closed.Load() || errors.Is(err, errReentrant) {
+	if ctx.Err() != nil || s.core.closed.Load() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
 		return nil, err
 	}
 	e := s.core.lookup(s.key())

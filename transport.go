@@ -22,11 +22,12 @@ import (
 //   - A token does not follow a redirect to another origin, nor anything after it, and is not sent over plain http.
 //
 // RoundTrip blocks while a token is fetched, until the request's context ends; with a source that is not a *[Source], until
-// its Token returns. The request is not modified, its body is
-// closed exactly once, and the response's Request is the caller's, without the token.
+// its Token returns. The request is not modified, its body is closed exactly once, and the response's Request is the
+// caller's, without the token.
 type Transport struct {
 	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]; where every
-	// request brings one, Source may be nil. Only with a *[Source] is a 401 a reason to renew; any other source supplies tokens and nothing more.
+	// request brings one, Source may be nil. Only with a *[Source] is a 401 a reason to renew; any other source supplies
+	// tokens and nothing more.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.
