@@ -36,7 +36,7 @@ unit:
 
 # Of oidc-provider only what its lock file names is installed, and none of its scripts is run. Where there is no npm the
 # tests that need it say so: they fail in CI and are skipped elsewhere.
-OIDC_PROVIDER := interop/oidc-provider
+OIDC_PROVIDER := test/interop/oidc-provider
 $(OIDC_PROVIDER)/node_modules/.package-lock.json: $(OIDC_PROVIDER)/package-lock.json
 	@echo "== npm ci, $(OIDC_PROVIDER)"
 	@if command -v npm > /dev/null; then \
@@ -77,7 +77,7 @@ fuzz:
 # bench runs tokencache side by side with other libraries; ONLY=NAME picks one part: behaviours, speed, users, day, or self,
 # the library's own benchmarks.
 ONLY ?=
-SIDE_BY_SIDE := cd benchmarks && GOWORK=off go run .
+SIDE_BY_SIDE := cd test/benchmarks && GOWORK=off go run .
 
 bench:
 ifneq ($(ONLY),self)
@@ -95,10 +95,10 @@ bench-quick:
 
 # pictures draws docs/*.svg, and page puts new tables into docs/benchmarks.md.
 pictures:
-	@$(SIDE_BY_SIDE) -pictures ../docs
+	@$(SIDE_BY_SIDE) -pictures ../../docs
 
 page:
-	@$(SIDE_BY_SIDE) -page ../docs/benchmarks.md $(if $(ONLY),-only $(ONLY))
+	@$(SIDE_BY_SIDE) -page ../../docs/benchmarks.md $(if $(ONLY),-only $(ONLY))
 
 # soak lives through HISTORIES random histories and prints what was simulated.
 soak:

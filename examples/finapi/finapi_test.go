@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
-	"github.com/tokencache/tokencache/finapi"
-	"github.com/tokencache/tokencache/finapi/finapitest"
+	"github.com/tokencache/tokencache/provider/finapi"
+	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tokencache/tokencache"
-	"github.com/tokencache/tokencache/finapi"
+	"github.com/tokencache/tokencache/provider/finapi"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

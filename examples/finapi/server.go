@@ -11,8 +11,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/tokencache/tokencache/finapi"
-	"github.com/tokencache/tokencache/finapi/finapitest"
+	"github.com/tokencache/tokencache/provider/finapi"
+	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

@@ -18,7 +18,7 @@ import (
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/examples/internal/show"
-	"github.com/tokencache/tokencache/moov"
+	"github.com/tokencache/tokencache/provider/moov"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

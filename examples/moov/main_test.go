@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
-	"github.com/tokencache/tokencache/moov/moovtest"
+	"github.com/tokencache/tokencache/provider/moov/moovtest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/tokencache/tokencache"
-	"github.com/tokencache/tokencache/moov"
-	"github.com/tokencache/tokencache/moov/moovtest"
+	"github.com/tokencache/tokencache/provider/moov"
+	"github.com/tokencache/tokencache/provider/moov/moovtest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

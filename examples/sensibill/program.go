@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"github.com/tokencache/tokencache"
-	"github.com/tokencache/tokencache/sensibill"
-	"github.com/tokencache/tokencache/sensibill/sensibilltest"
+	"github.com/tokencache/tokencache/provider/sensibill"
+	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/tokencache/tokencache/sensibill"
+	"github.com/tokencache/tokencache/provider/sensibill"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

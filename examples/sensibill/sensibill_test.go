@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
-	"github.com/tokencache/tokencache/sensibill/sensibilltest"
+	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 	"github.com/tokencache/tokencache/tokentest"
 )
 

@@ -1,0 +1,172 @@
+package finapi_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/provider/finapi"
+	"github.com/tokencache/tokencache/provider/finapi/finapitest"
+	"github.com/tokencache/tokencache/tokentest"
+)
+
+// A world is an emulated finAPI and one replica that uses it.
+type world struct {
+	*testing.T
+	srv *finapitest.Emulator
+	replica
+}
+
+// A replica is a cache with everything that it ever said.
+type replica struct {
+	cache *tokencache.Cache
+	said  *diary
+}
+
+// A diary collects a log and what hooks were given.
+type diary struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (d *diary) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(p)
+}
+
+func (d *diary) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
+}
+
+// inBubble runs a test in fake time, with change applied to the configuration; it may be nil.
+func inBubble(t *testing.T, b finapitest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := finapitest.NewPipe(b)
+		defer srv.Close()
+		w := &world{T: t, srv: srv}
+		w.replica = w.newReplica(srv.Options(), change)
+		test(w)
+		synctest.Wait()
+	})
+}
+
+// bothVersions runs a test against both versions of Access.
+func bothVersions(t *testing.T, b finapitest.Behaviour, test func(w *world)) {
+	t.Helper()
+	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
+		t.Run(fmt.Sprintf("V%d", version+1), func(t *testing.T) {
+			b.Version = version
+			inBubble(t, b, nil, test)
+		})
+	}
+}
+
+// newReplica makes another cache with the same credentials.
+func (w *world) newReplica(o finapi.Options, change func(*tokencache.Config)) replica {
+	w.Helper()
+	said := &diary{}
+	cfg := finapi.Config(o, "client-id", "client-secret")
+	cfg.HTTPClient = w.srv.Client()
+	cfg.Logger = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { fmt.Fprintf(said, "%+v %#v\n", f, f) }
+	cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { fmt.Fprintf(said, "%+v %#v\n", r, r) }
+	cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) { fmt.Fprintf(said, "%+v %#v\n", h, h) }
+	if change != nil {
+		change(&cfg)
+	}
+	cache, err := tokencache.New(cfg)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return replica{cache, said}
+}
+
+func (w *world) client(src *tokencache.Source) *http.Client {
+	return &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.srv.Client().Transport}}
+}
+
+// call calls a service and returns the status, 0 for an error.
+func (w *world) call(src *tokencache.Source, path string) int {
+	w.Helper()
+	resp, err := w.client(src).Get(w.srv.URL + path)
+	if err != nil {
+		w.Errorf("GET %s: %v", path, err)
+		return 0
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+func (w *world) wantCall(src *tokencache.Source, path string, status int) {
+	w.Helper()
+	if got := w.call(src, path); got != status {
+		w.Errorf("GET %s: got status %d, want %d", path, got, status)
+	}
+}
+
+// token returns a token that must be had.
+func (w *world) token(src *tokencache.Source) string {
+	w.Helper()
+	tok, err := src.TokenContext(w.Context())
+	if err != nil {
+		w.Fatalf("token: %v", err)
+	}
+	return tok.AccessToken
+}
+
+// flow is a life of a cache: the client's token, a user's, a refresh, a service, the end.
+func (w *world) flow() {
+	w.Helper()
+	alice := w.cache.Password("alice", "wonderland")
+	w.token(w.cache.ClientCredentials())
+	w.token(alice)
+	tok, _ := alice.Token()
+	alice.Invalidate(tok)
+	w.wantCall(alice, "/api/accounts", http.StatusOK)
+	if err := w.cache.Shutdown(w.Context()); err != nil {
+		w.Error(err)
+	}
+}
+
+// requests returns the exchanges with paths that end in suffix.
+func (w *world) requests(suffix string) []tokentest.Exchange {
+	return slices.DeleteFunc(w.srv.Transcript(), func(x tokentest.Exchange) bool { return !strings.HasSuffix(x.Path, suffix) })
+}
+
+// grants are the grant types that the token endpoint was asked for, in order.
+func (w *world) grants() string {
+	var list []string
+	for _, x := range w.requests("/oauth/token") {
+		list = append(list, x.Body["grant_type"])
+	}
+	return strings.Join(list, " ")
+}
+
+func (w *world) wantGrants(want string) {
+	w.Helper()
+	if got := w.grants(); got != want {
+		w.Errorf("token requests: got %q, want %q", got, want)
+	}
+}
+
+// wantDead checks that nothing lives at finAPI.
+func (w *world) wantDead() {
+	w.Helper()
+	for _, t := range w.srv.Live() {
+		w.Errorf("a token of %q lives on (refresh: %v)", t.User, t.Refresh)
+	}
+}

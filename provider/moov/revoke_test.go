@@ -1,0 +1,223 @@
+package moov_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/provider/moov"
+	"github.com/tokencache/tokencache/provider/moov/moovtest"
+)
+
+func TestRevokeNamesBothTokensAndTheirTypes(t *testing.T) {
+	for _, related := range []bool{false, true} {
+		for _, json := range []bool{false, true} {
+			s := setup{behaviour: moovtest.Behaviour{RevokeRelated: related}, options: moov.Options{Origin: moovtest.Origin, JSON: json}}
+			s.run(t, func(w *world) {
+				src := w.cache.ClientCredentials(read)
+				w.token(src)
+				if err := src.Revoke(context.Background()); err != nil {
+					w.Error(err)
+				}
+				var hints []string
+				for _, x := range w.exchanges(revokePath) {
+					wantEqual(w, "status", x.Status, http.StatusNoContent)
+					wantEqual(w, "token", x.Body["token"], "[redacted]")
+					hints = append(hints, x.Body["token_type_hint"])
+				}
+				wantEqual(w, "hints", strings.Join(hints, " "), "refresh_token access_token")
+				wantEqual(w, "live tokens", len(w.api.Live()), 0)
+				w.wantStatus(src, "GET", "/accounts", 200) // the grant starts anew
+			})
+		}
+	}
+}
+
+func TestUnknownTokenAtRevocation(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		setup{behaviour: moovtest.Behaviour{RefuseUnknown: refuse}, options: withOrigin}.run(t, func(w *world) {
+			const saved = "eyJhbGc0eSI6TQSIsImN0kpXVCIsImtp6IkpXVsImtpZC0a"
+			err := w.cache.RefreshToken("session", &oauth2.Token{RefreshToken: saved}).Revoke(context.Background())
+			var e *tokencache.Error
+			switch {
+			case !refuse:
+				wantEqual(w, "error", err, nil)
+			case !errors.As(err, &e):
+				w.Errorf("got %v, want a *tokencache.Error", err)
+			default:
+				wantError{422, "invalid_request", "token: unknown token [redacted]", true, 0, nil}.check(w.T, e)
+				wantEqual(w, "operation", e.Op, "revocation")
+			}
+		})
+	}
+}
+
+func TestRefusedRevocationIsTyped(t *testing.T) {
+	for _, row := range []struct {
+		status int
+		want   wantError
+	}{
+		{429, wantError{429, "", "", false, 10 * time.Second, tokencache.ErrUnavailable}},
+		{500, wantError{500, "", "", false, 0, tokencache.ErrUnavailable}},
+		{504, wantError{504, "", "", false, 0, tokencache.ErrUnavailable}},
+	} {
+		setup{behaviour: moovtest.Behaviour{RetryIn: 10 * time.Second}, options: withOrigin}.run(t, func(w *world) {
+			w.token(w.cache.ClientCredentials(read))
+			w.api.Fail(revokePath, row.status)
+			var e *tokencache.Error
+			if err := w.cache.Shutdown(context.Background()); !errors.As(err, &e) {
+				w.Fatalf("got %v, want a *tokencache.Error", err)
+			}
+			row.want.check(w.T, e)
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				w.Errorf("tried again: %v", err)
+			}
+			wantEqual(w, "live tokens", len(w.api.Live()), 0)
+		})
+	}
+}
+
+func TestShutdownRevokesTheTokensOfAllScopes(t *testing.T) {
+	for _, related := range []bool{false, true} {
+		setup{behaviour: moovtest.Behaviour{RevokeRelated: related}, options: withOrigin}.run(t, func(w *world) {
+			w.token(w.cache.ClientCredentials(read))
+			w.token(w.cache.ClientCredentials(write))
+			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{"/ping.read"}})
+			w.token(src)
+			time.Sleep(13 * time.Minute)
+			w.token(src) // stale: renewed in the background, the old token lives for two minutes more
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				w.Error(err)
+			}
+			wantEqual(w, "live tokens", len(w.api.Live()), 0)
+			if _, err := src.Token(); !errors.Is(err, tokencache.ErrClosed) {
+				w.Errorf("got %v, want ErrClosed", err)
+			}
+		})
+	}
+}
+
+// Refresh tokens that are not used outlive the access tokens that they came with.
+func TestShutdownLeavesNoRefreshTokenBehind(t *testing.T) {
+	for _, row := range []struct {
+		use, rotate bool
+		revocations int
+	}{{false, false, 6 + 1}, {true, false, 2}, {true, true, 2}} {
+		setup{behaviour: moovtest.Behaviour{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
+			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{read}, UseRefreshToken: row.use})
+			for range 5 {
+				w.token(src)
+				time.Sleep(16 * time.Minute)
+			}
+			w.token(src)
+			time.Sleep(10 * time.Minute)
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				w.Error(err)
+			}
+			wantEqual(w, "live tokens", len(w.api.Live()), 0)
+			wantEqual(w, "revocations", w.api.Count(revokePath), row.revocations)
+		})
+	}
+}
+
+// Two requests for each set of scopes are more than the rate limit has room for at once.
+func TestShutdownKeepsToTheRateLimit(t *testing.T) {
+	for _, header := range []string{"Retry-After", "X-Retry-In"} {
+		b := moovtest.Behaviour{RateLimit: 10, RetryHeader: header}
+		setup{behaviour: b, options: withOrigin, change: oneAtATime}.run(t, func(w *world) {
+			for i := range 50 {
+				w.token(w.cache.ClientCredentials("/accounts/" + string(rune('A'+i)) + "/cards.read"))
+			}
+			begin := time.Now()
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				w.Error(err)
+			}
+			wantEqual(w, "live tokens", len(w.api.Live()), 0)
+			if d := time.Since(begin); d < 9*time.Second || d > 20*time.Second {
+				w.Errorf("it took %v, want about 10s", d)
+			}
+		})
+	}
+}
+
+// Every replica has tokens of its own, so one that shuts down takes nothing from the others.
+func TestReplicasDoNotShareTokens(t *testing.T) {
+	setup{options: withOrigin}.run(t, func(w *world) {
+		cfg := moov.Config(moov.Options{BaseURL: w.api.URL, Origin: moovtest.Origin}, moovtest.ClientID, moovtest.ClientSecret)
+		cfg.HTTPClient = w.api.Client()
+		other := newCache(t, cfg).ClientCredentials(read)
+		w.token(other)
+		w.token(w.cache.ClientCredentials(read))
+		if err := w.cache.Shutdown(context.Background()); err != nil {
+			w.Error(err)
+		}
+		w.wantStatus(other, "GET", "/accounts", 200)
+		w.wantGrants("client_credentials", "client_credentials")
+		wantEqual(w, "requests", w.api.Count("/accounts"), 1)
+	})
+}
+
+// A transfer that was rejected is repeated with the same key and body, and made once.
+func TestRejectedTransfersAreHealedOnce(t *testing.T) {
+	for _, empty := range []bool{false, true} {
+		setup{behaviour: moovtest.Behaviour{RateLimit: -1, Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
+			const many = 50
+			src := w.cache.ClientCredentials("/accounts/1/transfers.write")
+			w.token(src)
+			w.api.RevokeAll()
+			var wg sync.WaitGroup
+			var healed atomic.Int32
+			for i := range many {
+				wg.Go(func() {
+					key := http.Header{"X-Idempotency-Key": {"transfer-" + string(rune('A'+i))}}
+					if w.send(src, "POST", "/accounts/1/transfers", key) == 200 {
+						healed.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			wantEqual(w, "healed", healed.Load(), many)
+			w.wantGrants("client_credentials", "client_credentials")
+		})
+	}
+}
+
+// An old page calls access tokens single-use. If they were, each request would cost a 401 and a token.
+func TestSingleUseTokensAreReplaced(t *testing.T) {
+	setup{behaviour: moovtest.Behaviour{SingleUse: true}, options: withOrigin}.run(t, func(w *world) {
+		src := w.cache.ClientCredentials(read)
+		for range 20 {
+			w.wantStatus(src, "GET", "/accounts", 200)
+			time.Sleep(time.Second)
+		}
+		wantEqual(w, "token requests", w.api.Count(tokenPath), 20)
+	})
+}
+
+// The same over real sockets.
+func TestEverythingOnLoopback(t *testing.T) {
+	api := moovtest.New(moovtest.Behaviour{ExpiresIn: moovtest.Seconds})
+	defer api.Close()
+	cfg := moov.Config(moov.Options{BaseURL: api.URL, Origin: moovtest.Origin}, moovtest.ClientID, moovtest.ClientSecret)
+	cache := newCache(t, cfg)
+	resp, err := cache.ClientCredentials(read).Client().Get(api.URL + "/accounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	wantEqual(t, "answer", strings.TrimSpace(string(body)), `{"by":"bearer","path":"/accounts"}`)
+	if err := cache.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantEqual(t, "live tokens", len(api.Live()), 0)
+}

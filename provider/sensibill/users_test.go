@@ -1,0 +1,190 @@
+package sensibill_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/provider/sensibill"
+	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
+)
+
+func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+
+func TestUsersNeverMix(t *testing.T) {
+	const users, callers, requests = 40, 4, 10
+	for _, same := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the same token again %v", same), func(t *testing.T) {
+			b := sensibilltest.Behaviour{SameToken: same, Latency: 50 * time.Millisecond}
+			for i := range users {
+				b.Users = append(b.Users, sensibilltest.User{
+					CredentialType: []string{"sensibill", sensibilltest.BankType}[i%2], AccessID: fmt.Sprint("user-", i/2), AccessSecret: fmt.Sprint("secret-", i),
+				})
+			}
+			inBubble(t, b, nil, func(w *world) {
+				client := w.client(nil)
+				var group sync.WaitGroup
+				for i := range users * callers {
+					u := b.Users[i%users]
+					g := sensibill.User(w.options, sensibilltest.ClientKey, u.AccessID, u.AccessSecret)
+					g.CredentialType = u.CredentialType
+					src := w.cache.Source(g)
+					group.Go(func() {
+						ctx := tokencache.WithSource(context.Background(), src)
+						for range requests {
+							if got, want := w.me(ctx, client), u.CredentialType+"/"+u.AccessID; got != want {
+								t.Errorf("a request of %s was answered for %s", want, got)
+							}
+							time.Sleep(time.Duration(i) * time.Millisecond)
+						}
+					})
+				}
+				// Between the milliseconds at which the users do something: a token that ends twice within one request is
+				// not healed twice.
+				time.Sleep(time.Millisecond / 2)
+				for range 10 {
+					time.Sleep(200 * time.Millisecond)
+					w.EndAccessTokens()
+					synctest.Wait()
+				}
+				group.Wait()
+				w.wantMe(w.cache.ClientCredentials(), "403 Forbidden") // the client's token beside them
+			})
+		})
+	}
+}
+
+func TestOneNameOfTwoCredentialTypesIsTwoUsers(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		bank := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+		w.token(w.cache.Source(bank))
+		bank.CredentialType = sensibilltest.BankType
+		// The same name and secret, but they are not those of this user.
+		if err := w.refusal(w.cache.Source(bank)); !contains(err, "401") {
+			t.Errorf("got %v", err)
+		}
+		bank.AccessSecret = tokencache.NewSecret(bankersWord)
+		w.wantMe(w.cache.Source(bank), sensibilltest.BankType+"/"+alice)
+		w.wantMe(w.alice(), "sensibill/"+alice)
+	})
+}
+
+func TestTheDefaultCredentialTypeIsSensibill(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+		w.token(w.cache.Source(g))
+		g.CredentialType = "sensibill"
+		w.token(w.cache.Source(g))
+		w.wantCounts(1, 1, 0)
+	})
+}
+
+func TestAWrongPasswordDoesNotFindTheToken(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		w.token(w.alice())
+		if err := w.refusal(w.user(alice, "looking-glass")); !contains(err, "401") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestShutdownInvalidatesEveryTokenWithItself(t *testing.T) {
+	for _, outlives := range []bool{false, true} {
+		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
+			w.token(w.cache.ClientCredentials())
+			w.token(w.user(bob, bobsWord))
+			src := w.alice()
+			w.token(src)
+			time.Sleep(3*time.Hour - time.Minute) // within the renewal window: the old token is replaced but lives
+			w.token(src)
+			synctest.Wait()
+			if err := w.cache.Shutdown(context.Background()); err != nil {
+				t.Errorf("shutdown: %v", err)
+			}
+			access, refresh := w.Live()
+			if access != 0 {
+				t.Errorf("%d access tokens are alive", access)
+			}
+			if outlives != (refresh > 0) {
+				t.Errorf("%d refresh tokens are alive", refresh)
+			}
+			for _, x := range w.Transcript() {
+				if strings.HasSuffix(x.Path, "/invalidate") && (x.Method != http.MethodPost || x.Body != nil || len(x.Query) != 0 || x.Status != 200) {
+					t.Errorf("got %v", x)
+				}
+			}
+			if n := w.Count("invalidate"); n < 4 {
+				t.Errorf("%d tokens were invalidated, want the replaced ones as well", n)
+			}
+		})
+	}
+}
+
+func TestATokenThatHasEndedNeedsNoInvalidation(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		w.token(w.alice())
+		w.token(w.cache.ClientCredentials())
+		w.EndAccessTokens()
+		if err := w.cache.Shutdown(context.Background()); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if n := w.Count("invalidate"); n != 2 {
+			t.Errorf("invalidate was called %d times, want 2", n)
+		}
+	})
+}
+
+func TestAFailedInvalidationIsInTheErrorOfShutdown(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		w.token(w.alice())
+		w.Update(func(b *sensibilltest.Behaviour) { b.Fault = func(*http.Request) int { return 500 } })
+		err := w.cache.Shutdown(context.Background())
+		if _, f := failsWith(t, err); f.Step != "invalidate" || f.Status != 500 {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestCloseInvalidatesNothing(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		w.token(w.alice())
+		if err := w.cache.Close(); err != nil || w.Count("invalidate") != 0 {
+			t.Errorf("got %v, %d requests", err, w.Count("invalidate"))
+		}
+	})
+}
+
+// What becomes of the refresh token is not documented; the cache does not use it again either way.
+func TestAfterRevokeTheUserLogsInAgain(t *testing.T) {
+	for _, outlives := range []bool{false, true} {
+		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
+			src := w.alice()
+			w.token(src)
+			if err := src.Revoke(context.Background()); err != nil {
+				t.Errorf("revoke: %v", err)
+			}
+			w.wantMe(src, "sensibill/"+alice)
+			w.wantCounts(2, 2, 0)
+		})
+	}
+}
+
+// With a server that hands out the same token again, one replica's Shutdown ends it for all.
+func TestAnotherReplicaHealsAfterAShutdown(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{SameToken: true}, nil, func(w *world) {
+		other := newWorld(t, w.Emulator, nil)
+		if w.token(w.alice()).AccessToken != other.token(other.alice()).AccessToken {
+			t.Fatal("the replicas have two tokens")
+		}
+		if err := w.cache.Shutdown(context.Background()); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		other.wantMe(other.alice(), "sensibill/"+alice)
+	})
+}

@@ -1,0 +1,70 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/gophercloud/gophercloud/v2"
+
+	"github.com/tokencache/tokencache/test/benchmarks/peer"
+)
+
+var gophercloudPeer = peer.Peer{
+	Name:   "gophercloud",
+	Module: "github.com/gophercloud/gophercloud/v2",
+	Note:   "renews on a 401 only; its X-Auth-Token is renamed on the way out",
+	Client: func(s peer.Setup) peer.Doer {
+		client := &gophercloud.ProviderClient{HTTPClient: http.Client{Transport: xAuthToken{s.Base}}}
+		client.UseTokenLock()
+		client.ReauthFunc = func(ctx context.Context) error {
+			tok, err := s.Fetch(ctx)
+			if err == nil {
+				client.SetToken(tok.Value)
+			}
+			return err
+		}
+		return doerFunc(func(req *http.Request) (*http.Response, error) { return gophercloudDo(client, req) })
+	},
+}
+
+func gophercloudDo(client *gophercloud.ProviderClient, req *http.Request) (*http.Response, error) {
+	opts := gophercloud.RequestOpts{KeepResponseBody: true, OkCodes: []int{http.StatusOK}, MoreHeaders: map[string]string{}}
+	for name := range req.Header {
+		opts.MoreHeaders[name] = req.Header.Get(name)
+	}
+	if req.Body != nil {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		opts.RawBody = bytes.NewReader(body)
+	}
+	resp, err := client.Request(req.Context(), req.Method, req.URL.String(), &opts)
+	var again *gophercloud.ErrErrorAfterReauthentication
+	if errors.As(err, &again) {
+		err = again.ErrOriginal
+	}
+	var unexpected gophercloud.ErrUnexpectedResponseCode
+	if errors.As(err, &unexpected) {
+		return &http.Response{
+			StatusCode: unexpected.Actual, Header: unexpected.ResponseHeader, Request: req,
+			Body: io.NopCloser(bytes.NewReader(unexpected.Body)),
+		}, nil
+	}
+	return resp, err
+}
+
+// xAuthToken puts the token where the API looks for it.
+type xAuthToken struct{ base http.RoundTripper }
+
+func (t xAuthToken) RoundTrip(req *http.Request) (*http.Response, error) {
+	if token := req.Header.Get("X-Auth-Token"); token != "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Del("X-Auth-Token")
+	}
+	return t.base.RoundTrip(req)
+}
