@@ -48,12 +48,12 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 	if lifetime == nil {
 		lifetime = Lifetime
 	}
-	switch life := lifetime(fields, ans.sent.wall); {
+	switch life := lifetime(fields, ans.sent.Wall); {
 	case life == 0:
 	case life == NeverExpires:
 		tok.ExpiresIn = endless
 	default:
-		tok.Expiry = ans.sent.wall.Add(life)
+		tok.Expiry = ans.sent.Wall.Add(life)
 		tok.ExpiresIn = int64(life / time.Second)
 	}
 	if extra := extraFields(fields); extra != nil {
@@ -150,7 +150,7 @@ func plainNumbers(v any) any {
 // failure makes an error of an answer that is a refusal (RFC 6749 section 5.2). A token is never read from one.
 func (c *core) failure(op operation, to *url.URL, ans *answer) error {
 	e := &Error{Op: op.name, Grant: op.grant, URL: op.bare(to), from: c.mark, StatusCode: ans.status, RequestID: ans.header.Get("X-Request-Id"),
-		RetryAfter: parseRetryAfter(ans.header, ans.sent.wall), reached: true}
+		RetryAfter: parseRetryAfter(ans.header, ans.sent.Wall), reached: true}
 	fields, err := parseFields(ans.header, ans.body)
 	structured := err == nil && len(fields) > 0
 	e.Code, _ = fields["error"].(string)

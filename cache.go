@@ -12,6 +12,9 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/table"
 )
 
 // A Cache owns the tokens of one OAuth client at one authorization server, and makes the sources for them. It is made
@@ -28,13 +31,13 @@ type core struct {
 	client *http.Client
 	salt   [16]byte // keys the hashes of this process
 	mark   *mark    // of the errors that are this core's
-	wall   func() time.Time
+	clock  clock.Clock
 
-	entries    *table        // level 2: *entry by key
-	superseded *table        // *entry that still live at the server, by key and number
-	failures   *table        // *failure by key
-	sessions   *table        // *session by key
-	numbers    atomic.Uint64 // for the keys of superseded
+	entries    *table.Table[*entry]   // level 2, by key
+	superseded *table.Table[*entry]   // that still live at the server, by key and number
+	failures   *table.Table[*failure] // by key
+	sessions   *table.Table[*session] // by key
+	numbers    atomic.Uint64          // for the keys of superseded
 
 	flights   singleflight.Group
 	gate      gate
@@ -54,8 +57,8 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &core{
-		cfg: cfg, mark: new(mark), client: privateClient(cfg.HTTPClient), wall: time.Now,
-		entries: newTable(), superseded: newTable(), failures: newTable(), sessions: newTable(),
+		cfg: cfg, mark: new(mark), client: privateClient(cfg.HTTPClient),
+		entries: table.New[*entry](), superseded: table.New[*entry](), failures: table.New[*failure](), sessions: table.New[*session](),
 		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
 	}
 	if _, err := rand.Read(c.salt[:]); err != nil {
@@ -128,33 +131,31 @@ func (c *Cache) Close() error {
 func (c *core) close() {
 	c.closed.Store(true)
 	c.gate.close()
-	for _, item := range c.entries.Items() {
-		item.Object.(*entry).serve(check)
+	for _, e := range c.entries.All() {
+		e.serve(check)
 	}
 }
 
 // lookup is level 2.
 func (c *core) lookup(key string) *entry {
-	if v, ok := c.entries.Get(key); ok {
-		return v.(*entry)
-	}
-	return nil
+	e, _ := c.entries.Get(key)
+	return e
 }
 
 // regretted is how long an expired entry stays, so that its successor can be compared with it.
 const regretted = 2 * time.Second
 
 // publish makes e the current entry of its key and lets its predecessor die. Only flights call it.
-func (c *core) publish(key string, e, prev *entry, now instant) {
-	ttl := forEver
-	if e.refresh == "" && e.expires != never {
+func (c *core) publish(key string, e, prev *entry, now clock.Instant) {
+	ttl := table.Forever
+	if e.refresh == "" && e.expires != clock.Never {
 		ttl = max(e.lives(now), 0) + regretted
 	}
 	if prev != nil && prev != e {
 		e.before = c.supersede(key, e, prev, now)
 		c.endOrphans(key, prev.before, now)
 	}
-	swept := c.entries.set(key, e, ttl)
+	swept := c.entries.Set(key, e, ttl)
 	if prev != nil && prev != e {
 		prev.kill()
 	}
@@ -165,18 +166,19 @@ func (c *core) publish(key string, e, prev *entry, now instant) {
 
 // supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
 // It returns the number under which it lies there, 0 for none.
-func (c *core) supersede(key string, e, prev *entry, now instant) uint64 {
+func (c *core) supersede(key string, e, prev *entry, now clock.Instant) uint64 {
 	left := prev.lives(now)
 	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
 	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
 		return 0
 	}
 	ttl := left
-	if orphaned || left == never {
-		ttl = forEver
+	if orphaned || left == clock.Never {
+		ttl = table.Forever
 	}
+	prev.orphaned.Store(orphaned || left == clock.Never)
 	number := c.numbers.Add(1)
-	c.superseded.set(numbered(key, number), prev, ttl)
+	c.superseded.Set(numbered(key, number), prev, ttl)
 	return number
 }
 

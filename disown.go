@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // A token of the client that is being revoked authenticates that itself where the client's token does (see
@@ -23,7 +25,7 @@ func revoking(ctx context.Context, e *entry) context.Context {
 // underRevocation returns the token of s's key that is being revoked in ctx, dead or not; nil if there is none, or if it has
 // expired.
 func (s *source) underRevocation(ctx context.Context) *entry {
-	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.owner.Value().client == s.key() && e.header != "" && e.age(s.core.now()) != expired {
+	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.owner.Value().client == s.key() && e.header != "" && e.age(s.core.clock.Now()) != expired {
 		return e
 	}
 	return nil
@@ -60,12 +62,11 @@ func (c *core) disown(authorization string) bool {
 	d := &c.disowner
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := monotonic()
+	now := clock.Monotonic()
 	if d.vain > 0 && now-d.last >= int64(disownEvery) {
 		d.vain = 0
 	}
-	for _, item := range c.entries.Items() {
-		e := item.Object.(*entry)
+	for _, e := range c.entries.All() {
 		if e.header != authorization || !e.alive() {
 			continue
 		}

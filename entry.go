@@ -11,6 +11,8 @@ import (
 	"unique"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // Values of entry.until that are not a time.
@@ -20,7 +22,8 @@ const (
 	check   = math.MinInt64 + 2 // look at both clocks before the next use
 )
 
-const never = math.MaxInt64
+// wallCheck is the running time, in nanoseconds, after which an entry's times are compared with both clocks again.
+const wallCheck = int64(100 * time.Millisecond)
 
 // endless in oauth2.Token.ExpiresIn tells a token that never expires from one whose answer does not say.
 const endless = int64(NeverExpires / time.Second)
@@ -44,6 +47,7 @@ type entry struct {
 	replays  atomic.Int32 // repeated requests that carry it and are not answered yet
 	spent    atomic.Bool  // the refresh token may have been consumed
 	doubtful atomic.Bool  // it is spent, and may live on: nobody has said
+	orphaned atomic.Bool  // it is superseded, and no other entry has its refresh token
 }
 
 type age int
@@ -55,13 +59,13 @@ const (
 )
 
 // age compares the entry's times with both clocks.
-func (e *entry) age(now instant) age {
-	left := e.expires - now.mono
-	if e.expires == never {
+func (e *entry) age(now clock.Instant) age {
+	left := e.expires - now.Mono
+	if e.expires == clock.Never {
 		return fresh
 	}
 	if !e.token.Expiry.IsZero() {
-		left = min(left, int64(e.token.Expiry.Sub(now.wall.Round(0))))
+		left = min(left, int64(e.token.Expiry.Sub(now.Wall.Round(0))))
 	}
 	switch {
 	case left <= 0:
@@ -108,20 +112,20 @@ func (e *entry) full() *oauth2.Token {
 	return &tok
 }
 
-// remaining is how long the entry still lives; negative for an expired one, [never] for one without an end.
-func (e *entry) remaining(now instant) time.Duration {
-	if e.expires == never {
-		return never
+// remaining is how long the entry still lives; negative for an expired one, [clock.Never] for one without an end.
+func (e *entry) remaining(now clock.Instant) time.Duration {
+	if e.expires == clock.Never {
+		return clock.Never
 	}
-	return time.Duration(e.expires - now.mono)
+	return time.Duration(e.expires - now.Mono)
 }
 
 // lives is how long the token may still live at the server.
-func (e *entry) lives(now instant) time.Duration {
-	if e.ends == never {
-		return never
+func (e *entry) lives(now clock.Instant) time.Duration {
+	if e.ends == clock.Never {
+		return clock.Never
 	}
-	return time.Duration(e.ends - now.mono)
+	return time.Duration(e.ends - now.Mono)
 }
 
 var errNoToken = errors.New("tokencache: the grant returned no token and no error")
@@ -130,57 +134,49 @@ var errExpiredToken = errors.New("tokencache: the grant returned a token that ha
 
 // newEntry makes an entry of the token that a grant obtained in a flight that began at start and replaces prev, which
 // may be nil.
-func (c *core) newEntry(s *source, tok *oauth2.Token, start instant, prev *entry) (*entry, error) {
+func (c *core) newEntry(s *source, tok *oauth2.Token, start clock.Instant, prev *entry) (*entry, error) {
 	if tok == nil || tok.AccessToken == "" {
 		return nil, errNoToken
 	}
 	if err := validBearer(tok); err != nil {
 		return nil, err
 	}
-	if !tok.Expiry.IsZero() && !tok.Expiry.After(start.wall) {
+	if !tok.Expiry.IsZero() && !tok.Expiry.After(start.Wall) {
 		return nil, errExpiredToken
 	}
 	e := &entry{
 		header: "Bearer " + tok.AccessToken, refresh: tok.RefreshToken, owner: s.owner(),
-		fresh: never, expires: never,
+		fresh: clock.Never, expires: clock.Never,
 	}
-	now := c.now()
+	now := c.clock.Now()
 	e.until.Store(check)
-	e.used.Store(now.mono)
+	e.used.Store(now.Mono)
 	e.token = public(tok)
 	e.token.AccessToken = e.header[len("Bearer "):]
 	repeated := prev != nil && prev.header == e.header
 	switch {
 	case !tok.Expiry.IsZero():
 		// By the clocks as they were then: the wall clock can have been set meanwhile.
-		e.expires = after(start.mono, tok.Expiry.Sub(start.wall))
+		e.expires = clock.Later(start.Mono, tok.Expiry.Sub(start.Wall))
 	case c.cfg.MaxAge > 0 && tok.ExpiresIn != endless:
-		e.expires = after(start.mono, c.cfg.MaxAge)
-		e.token.Expiry = start.wall.Add(c.cfg.MaxAge).Round(0)
+		e.expires = clock.Later(start.Mono, c.cfg.MaxAge)
+		e.token.Expiry = start.Wall.Add(c.cfg.MaxAge).Round(0)
 	}
 	if repeated {
 		// What is left is sent in whole seconds, rounded up or down: only more than that is a longer life.
-		if prev.expires != never && (e.expires == never || e.expires-prev.expires <= int64(time.Second)) {
+		if prev.expires != clock.Never && (e.expires == clock.Never || e.expires-prev.expires <= int64(time.Second)) {
 			e.expires, e.token.Expiry = prev.expires, prev.token.Expiry
 		}
-		e.repeat = start.mono + int64(time.Second)
+		e.repeat = start.Mono + int64(time.Second)
 	}
-	if e.ends = never; e.expires != never {
-		e.ends = after(e.expires, time.Duration(now.mono-start.mono))
-		e.fresh = e.expires - c.window(e.expires-start.mono)
+	if e.ends = clock.Never; e.expires != clock.Never {
+		e.ends = clock.Later(e.expires, time.Duration(now.Mono-start.Mono))
+		e.fresh = e.expires - c.window(e.expires-start.Mono)
 		if repeated {
 			e.fresh = min(max(e.fresh, e.repeat), e.expires)
 		}
 	}
 	return e, nil
-}
-
-// after is a monotonic time later by d, or [never] where that lies beyond what can be counted.
-func after(mono int64, d time.Duration) int64 {
-	if mono > 0 && int64(d) > never-mono {
-		return never
-	}
-	return mono + int64(d)
 }
 
 // window is how long before its end a token of the given lifetime turns stale, in nanoseconds: the configured window or

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // Why a flight was asked for.
@@ -32,13 +34,13 @@ type flight struct {
 	kind     string // the grant's name
 	prev     *entry
 	session  *session
-	over     *atomic.Bool // it has ended; what was started in it may go on
-	outer    *flight      // the flight in which this one was started, if any
-	password bool         // a user's credentials were sent, and may have been refused
-	accepted bool         // they were not, if the grant goes on
-	secret   uint64       // hash of the password that was sent
-	asked    bool         // a request was sent
-	sent     *instant     // when the request went out whose answer brought the token, as far as that is known
+	over     *atomic.Bool   // it has ended; what was started in it may go on
+	outer    *flight        // the flight in which this one was started, if any
+	password bool           // a user's credentials were sent, and may have been refused
+	accepted bool           // they were not, if the grant goes on
+	secret   uint64         // hash of the password that was sent
+	asked    bool           // a request was sent
+	sent     *clock.Instant // when the request went out whose answer brought the token, as far as that is known
 }
 
 // goesOn is called before each request: a grant that goes on after an answer has seen that its credentials were accepted.
@@ -49,7 +51,7 @@ func (f *flight) goesOn() {
 }
 
 // left is how long the token that the flight replaces can still be served.
-func (f *flight) left(now instant) time.Duration {
+func (f *flight) left(now clock.Instant) time.Duration {
 	if f.prev == nil || !f.prev.alive() {
 		return 0
 	}
@@ -140,7 +142,7 @@ func (ctx untraced) Value(key any) any {
 
 // renew is the body of a flight: look again, ask the grant, publish.
 func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, error) {
-	now := c.now()
+	now := c.clock.Now()
 	prev := c.lookup(s.key())
 	taken, anew, err := c.adopt(s, prev, now)
 	if err != nil {
@@ -186,8 +188,8 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		c.dropRefused(s, prev)
 		return nil, err
 	}
-	e.follow(prev, w, c.now())
-	c.publish(s.key(), e, prev, c.now())
+	e.follow(prev, w, c.clock.Now())
+	c.publish(s.key(), e, prev, c.clock.Now())
 	return e, nil
 }
 
@@ -197,7 +199,7 @@ const replaysWait = time.Second / 4
 // letReplaysEnd waits until the requests that were repeated with e are answered: a server that lets only the newest token
 // live would reject them for the renewal's sake, and they are not repeated again. New ones do not come while e is suspect.
 func (e *entry) letReplaysEnd(ctx context.Context) {
-	for end := monotonic() + int64(replaysWait); e.replays.Load() > 0 && monotonic() < end; {
+	for end := clock.Monotonic() + int64(replaysWait); e.replays.Load() > 0 && clock.Monotonic() < end; {
 		if sleep(ctx, time.Millisecond) != nil {
 			return
 		}
@@ -209,7 +211,7 @@ func (c *core) waitForTurn(ctx context.Context, prev *entry) error {
 	if prev == nil || prev.repeat == 0 {
 		return nil
 	}
-	return sleep(ctx, time.Duration(prev.repeat-monotonic()))
+	return sleep(ctx, time.Duration(prev.repeat-clock.Monotonic()))
 }
 
 // sleep waits for d or until ctx ends.
@@ -232,13 +234,13 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 	f := flightOf(ctx, c)
 	f.kind, f.prev, f.session = s.name, prev, c.sessionOf(s)
 	report := Fetch{Grant: f.kind, Subject: s.subject, Reason: w.reason}
-	begin := c.now()
+	begin := c.clock.Now()
 	if prev != nil {
 		report.Remaining = prev.remaining(begin)
 	}
 	var e *entry
 	for {
-		start := c.now()
+		start := c.clock.Now()
 		report.Attempt++
 		c.fetchStarted(ctx, report)
 		f.sent = nil
@@ -253,7 +255,7 @@ func (c *core) fetch(ctx context.Context, p *pass, s *source, w want, prev *entr
 			}
 			e, err = c.newEntry(s, tok, from, prev)
 		}
-		report.Duration, report.Err, report.Class = time.Duration(c.now().mono-start.mono), err, classOK
+		report.Duration, report.Err, report.Class = time.Duration(c.clock.Now().Mono-start.Mono), err, classOK
 		if err == nil {
 			c.fetchDone(ctx, report)
 			c.newToken(ctx, report, tok)
@@ -293,10 +295,10 @@ func (c *core) obtain(ctx context.Context, p *pass, s *source, replaced *oauth2.
 
 // rememberLate keeps a token that nobody waits for any more, so that it is revoked.
 func (c *core) rememberLate(s *source, tok *oauth2.Token) {
-	e, err := c.newEntry(s, tok, c.now(), nil)
+	e, err := c.newEntry(s, tok, c.clock.Now(), nil)
 	if err != nil {
 		return
 	}
 	e.kill()
-	c.supersede(s.key(), &entry{}, e, c.now())
+	c.supersede(s.key(), &entry{}, e, c.clock.Now())
 }

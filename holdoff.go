@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/table"
 )
 
 // Classes of failures. docs/failures.md has the table.
@@ -41,12 +44,12 @@ type failure struct {
 	hash  uint64 // of the password that was refused
 }
 
-func (f *failure) active(now instant) bool { return now.mono < f.until }
+func (f *failure) active(now clock.Instant) bool { return now.Mono < f.until }
 
 func (f *failure) error() error { return &heldOffError{f.end, f.err} }
 
 // next is the failure that follows f, which may be nil. left is what is left of the token that is served meanwhile.
-func (f *failure) next(class string, err error, left time.Duration, now instant) *failure {
+func (f *failure) next(class string, err error, left time.Duration, now clock.Instant) *failure {
 	n := &failure{class: class, count: 1, err: err}
 	if f != nil {
 		n.count = f.count + 1
@@ -56,7 +59,7 @@ func (f *failure) next(class string, err error, left time.Duration, now instant)
 	case classCredentials:
 		delay = credentialsFirst
 		if n.count > 1 {
-			n.until = never
+			n.until = clock.Never
 			return n
 		}
 	case classPermanent:
@@ -71,7 +74,7 @@ func (f *failure) next(class string, err error, left time.Duration, now instant)
 	if errors.As(err, &e) {
 		delay = max(delay, min(e.RetryAfter, retryAfterMost))
 	}
-	n.until, n.end = now.mono+int64(delay), now.wall.Add(delay).Round(0)
+	n.until, n.end = now.Mono+int64(delay), now.Wall.Add(delay).Round(0)
 	return n
 }
 
@@ -150,7 +153,7 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 	if class == classNone {
 		return
 	}
-	now := c.now()
+	now := c.clock.Now()
 	if class != classCredentials && c.concernsAll(err) {
 		if n := c.outage.begin(class, err, f.left(now), now); n != nil {
 			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
@@ -174,17 +177,15 @@ func (c *core) remember(ctx context.Context, s *source, f *flight, class string,
 			old = nil
 		}
 		n = old.next(class, err, f.left(now), now)
-		n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
+		n.hash, n.ask = hash, now.Mono+int64(passwordAskedEvery)
 	}
 	c.storeFailure(s.key(), n, now)
 	c.heldOff(ctx, HoldOff{Grant: f.kind, Subject: s.subject, Began: true, Until: n.end, Err: err})
 }
 
 func (c *core) failureOf(key string) *failure {
-	if v, ok := c.failures.Get(key); ok {
-		return v.(*failure)
-	}
-	return nil
+	f, _ := c.failures.Get(key)
+	return f
 }
 
 // forgetRefusal ends the hold-off of a session that begins anew, unless the refusal was of the same refresh token.
@@ -194,15 +195,15 @@ func (c *core) forgetRefusal(key string, hash uint64) {
 	}
 }
 
-func (c *core) storeFailure(key string, f *failure, now instant) {
-	ttl := forEver
-	if f.until != never {
-		ttl = time.Duration(f.until-now.mono) + failureMemory
+func (c *core) storeFailure(key string, f *failure, now clock.Instant) {
+	ttl := table.Forever
+	if f.until != clock.Never {
+		ttl = time.Duration(f.until-now.Mono) + failureMemory
 		if f.class == classCredentials {
 			ttl += credentialsMemory
 		}
 	}
-	c.failures.set(key, f, ttl)
+	c.failures.Set(key, f, ttl)
 }
 
 // recovered forgets the failures that a successful fetch has refuted.
@@ -231,13 +232,13 @@ func (c *core) forgetFailure(ctx context.Context, s *source) {
 }
 
 // checkHeldOff answers from memory if it has to. release is to be called when the flight has ended.
-func (c *core) checkHeldOff(ctx context.Context, s *source, now instant) (release func(), err error) {
+func (c *core) checkHeldOff(ctx context.Context, s *source, now clock.Instant) (release func(), err error) {
 	if f := c.failureOf(s.key()); f != nil && f.active(now) {
-		if !asksPassword(s.grant) || f.class != classCredentials || now.mono < f.ask {
+		if !asksPassword(s.grant) || f.class != classCredentials || now.Mono < f.ask {
 			return nil, f.error()
 		}
 		again := *f
-		again.ask = now.mono + int64(passwordAskedEvery)
+		again.ask = now.Mono + int64(passwordAskedEvery)
 		c.storeFailure(s.key(), &again, now)
 	}
 	if s.foreign() {
@@ -267,13 +268,13 @@ const (
 
 // retryAfter decides whether a failed attempt is repeated inside the flight, and when: only where nothing can be
 // consumed by it and somebody waits, with full jitter.
-func (c *core) retryAfter(s *source, prev *entry, err error, attempt int, begin instant) (time.Duration, bool) {
+func (c *core) retryAfter(s *source, prev *entry, err error, attempt int, begin clock.Instant) (time.Duration, bool) {
 	var e *Error
 	g, isClient := s.grant.(ClientCredentialsGrant)
 	if !isClient || g.UseRefreshToken || attempt >= attemptsMost || !errors.As(err, &e) {
 		return 0, false
 	}
-	now := c.now()
+	now := c.clock.Now()
 	if prev != nil && prev.alive() && prev.age(now) != expired {
 		return 0, false
 	}
@@ -287,6 +288,6 @@ func (c *core) retryAfter(s *source, prev *entry, err error, attempt int, begin 
 		return 0, false
 	}
 	wait := max(rand.N(backoffFirst<<attempt), e.RetryAfter)
-	left := c.cfg.Timeout - time.Duration(now.mono-begin.mono)
+	left := c.cfg.Timeout - time.Duration(now.Mono-begin.Mono)
 	return wait, wait <= waitInFlight && wait+attemptMargin < left
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // An outage is the hold-off of all keys of a cache. When it ends one flight tries, and the others wait for what it
@@ -16,13 +18,13 @@ type outage struct {
 }
 
 // begin records a failure that concerns all keys, unless it only confirms the hold-off that is on; then it returns nil.
-func (o *outage) begin(class string, err error, left time.Duration, now instant) *failure {
+func (o *outage) begin(class string, err error, left time.Duration, now clock.Instant) *failure {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil && o.fail.active(now) {
 		return nil
 	}
-	if o.fail != nil && (o.fail.class != class || now.mono-o.fail.until > int64(failureMemory)) {
+	if o.fail != nil && (o.fail.class != class || now.Mono-o.fail.until > int64(failureMemory)) {
 		o.fail = nil
 	}
 	o.fail = o.fail.next(class, err, left, now)
@@ -63,7 +65,7 @@ func (o *outage) enter(ctx context.Context, c *core) (release func(), err error)
 		case fail == nil:
 			o.mu.Unlock()
 			return func() {}, nil
-		case fail.active(c.now()):
+		case fail.active(c.clock.Now()):
 			o.mu.Unlock()
 			return nil, fail.error()
 		case nested: // it may be a part of the flight that tries
@@ -96,7 +98,7 @@ func (o *outage) inconclusive(mine chan struct{}) {
 }
 
 // active returns the error of the hold-off that is on, for requests that were waiting in line when it began.
-func (o *outage) active(now instant) error {
+func (o *outage) active(now clock.Instant) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil && o.fail.active(now) {

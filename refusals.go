@@ -76,9 +76,9 @@ func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(e
 			f.accepted = true
 			c.failures.Delete(passwordKey(hash))
 		case sent && countsAsAttempt(e):
-			now := c.now()
+			now := c.clock.Now()
 			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
-			n.hash, n.ask = hash, now.mono+int64(passwordAskedEvery)
+			n.hash, n.ask = hash, now.Mono+int64(passwordAskedEvery)
 			c.storeFailure(passwordKey(hash), n, now)
 		}
 	}, nil
@@ -86,13 +86,13 @@ func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(e
 
 // refusedPassword answers from memory if this very password was refused and is in hold-off. The key that asks learns it.
 func (c *core) refusedPassword(key string, hash uint64) error {
-	now := c.now()
+	now := c.clock.Now()
 	f := c.failureOf(passwordKey(hash))
 	if f == nil || !f.active(now) {
 		return nil
 	}
 	own := *f
-	own.ask = now.mono + int64(passwordAskedEvery)
+	own.ask = now.Mono + int64(passwordAskedEvery)
 	c.storeFailure(key, &own, now)
 	return f.error()
 }

@@ -3,6 +3,8 @@ package tokencache
 import (
 	"sync"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // The rule that keeps a 401 from becoming a storm.
@@ -35,7 +37,7 @@ type doubt struct {
 }
 
 // follow lets e inherit from prev after a flight that w asked for.
-func (e *entry) follow(prev *entry, w want, now instant) {
+func (e *entry) follow(prev *entry, w want, now clock.Instant) {
 	if prev == nil {
 		return
 	}
@@ -59,7 +61,7 @@ func (e *entry) follow(prev *entry, w want, now instant) {
 }
 
 // answered records what a target answered to a request with e.
-func (e *entry) answered(target string, rejected bool, now instant) {
+func (e *entry) answered(target string, rejected bool, now clock.Instant) {
 	d := e.doubt.Load()
 	if d == nil {
 		return
@@ -78,17 +80,17 @@ func (e *entry) answered(target string, rejected bool, now instant) {
 }
 
 // reject casts the vote against a renewal: the target's own 401, or a further rejection before the target has answered.
-func (d *doubt) reject(now instant) {
+func (d *doubt) reject(now clock.Instant) {
 	if !d.pending {
 		return
 	}
 	d.forget(now)
 	d.pending = false
 	d.unhealed++
-	d.last = now.mono
+	d.last = now.Mono
 	if d.unhealed >= unhealedAllowed {
 		delay := rejectionDelay << min(d.unhealed-unhealedAllowed, 10)
-		d.until = now.mono + int64(min(delay, rejectionMost))
+		d.until = now.Mono + int64(min(delay, rejectionMost))
 	}
 }
 
@@ -115,18 +117,18 @@ func (d *doubt) accept(target string) {
 }
 
 // forget lets the count decay.
-func (d *doubt) forget(now instant) {
-	if d.unhealed > 0 && now.mono-d.last > int64(rejectionMemory) {
+func (d *doubt) forget(now clock.Instant) {
+	if d.unhealed > 0 && now.Mono-d.last > int64(rejectionMemory) {
 		d.unhealed = 0
 	}
 }
 
-func (d *doubt) heldOff(now instant) bool {
-	return d.unhealed >= unhealedAllowed && now.mono < d.until
+func (d *doubt) heldOff(now clock.Instant) bool {
+	return d.unhealed >= unhealedAllowed && now.Mono < d.until
 }
 
 // mayRenew reports whether a rejection of e by target is worth a renewal now.
-func (e *entry) mayRenew(target string, now instant) bool {
+func (e *entry) mayRenew(target string, now clock.Instant) bool {
 	d := e.doubt.Load()
 	if d == nil {
 		return true

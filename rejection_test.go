@@ -275,3 +275,32 @@ func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
 		group.Wait()
 	})
 }
+
+// RFC 6750 section 3.1: a token that lacks a scope is not renewed, however the server says so.
+func TestInsufficientScopeIsNotRenewed(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		fields []string
+		want   int
+	}{
+		{"insufficient_scope", []string{`Bearer realm="a", error="insufficient_scope"`}, 1},
+		{"beside another scheme", []string{`Basic realm="a"`, `Negotiate abc==, Bearer error=insufficient_scope`}, 1},
+		{"invalid_token", []string{`Bearer error="invalid_token"`}, 2},
+		{"of another scheme", []string{`DPoP error="insufficient_scope"`}, 2},
+		{"in a realm", []string{`Bearer realm="error=\"insufficient_scope\""`}, 2},
+		{"none", nil, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Www-Authenticate"] = row.fields
+				w.WriteHeader(http.StatusUnauthorized)
+			})
+			inBubble(t, tokentest.Behaviour{API: api}, nil, func(w *world) {
+				if got := w.get(w.client(w.cache.ClientCredentials()), "/"); got != 401 {
+					w.Errorf("status %d", got)
+				}
+				w.wantFetches(row.want)
+			})
+		})
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 const (
@@ -80,7 +82,7 @@ func (c *core) revokeKey(ctx context.Context, s *source) error {
 		}
 		if err := c.revokeEntry(ctx, e); err != nil {
 			errs = append(errs, err)
-			defer c.supersede(s.key(), &entry{}, e, c.now()) // for Shutdown, or another Revoke
+			defer c.supersede(s.key(), &entry{}, e, c.clock.Now()) // for Shutdown, or another Revoke
 		}
 	}
 	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key()))...)
@@ -105,7 +107,7 @@ func (c *core) endSession(s *source) *entry {
 	if !unknown {
 		return nil
 	}
-	e := &entry{refresh: saved.RefreshToken, owner: s.owner(), expires: never, ends: never, fresh: never}
+	e := &entry{refresh: saved.RefreshToken, owner: s.owner(), expires: clock.Never, ends: clock.Never, fresh: clock.Never}
 	if saved.AccessToken != "" {
 		e.header = "Bearer " + saved.AccessToken
 	}
@@ -115,11 +117,11 @@ func (c *core) endSession(s *source) *entry {
 // revokeSuperseded revokes what the key held before and what still lives of it.
 func (c *core) revokeSuperseded(ctx context.Context, key string) error {
 	var errs []error
-	for number, item := range c.superseded.Items() {
+	for number, e := range c.superseded.All() {
 		if !strings.HasPrefix(number, key) {
 			continue
 		}
-		if err := c.revokeEntry(ctx, item.Object.(*entry)); err != nil {
+		if err := c.revokeEntry(ctx, e); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -141,7 +143,7 @@ func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
 		errs = append(errs, c.revokeToken(ctx, e, e.refresh, hintRefresh))
 	}
 	// A clock that was set forward does not end a token at the server.
-	if e.header != "" && e.lives(c.now()) > 0 {
+	if e.header != "" && e.lives(c.clock.Now()) > 0 {
 		errs = append(errs, c.revokeToken(ctx, e, e.header[len("Bearer "):], hintAccess))
 	}
 	e.kill()

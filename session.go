@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // spentMost bounds how many spent tokens a session remembers; the oldest are forgotten first.
@@ -54,13 +56,10 @@ func (c *core) sessionOf(s *source) *session {
 	if s.saved() == nil {
 		return nil
 	}
-	if v, ok := c.sessions.Get(s.key()); ok {
-		return v.(*session)
+	if known, ok := c.sessions.Get(s.key()); ok {
+		return known
 	}
-	// Add fails when somebody else was faster.
-	_ = c.sessions.Add(s.key(), &session{}, forEver)
-	v, _ := c.sessions.Get(s.key())
-	return v.(*session)
+	return c.sessions.GetOrAdd(s.key(), &session{})
 }
 
 // saved is the token that a session's source was made with; nil for every other grant.
@@ -92,7 +91,7 @@ func (s *source) knows(e *entry) bool {
 
 // adopt looks at a saved token that the cache does not know. It returns an entry if the saved access token can be used
 // as it is, or that its refresh token begins the session anew.
-func (c *core) adopt(s *source, prev *entry, now instant) (taken *entry, anew bool, err error) {
+func (c *core) adopt(s *source, prev *entry, now clock.Instant) (taken *entry, anew bool, err error) {
 	saved := s.saved()
 	if saved == nil || prev != nil && s.knows(prev) {
 		return nil, false, nil
@@ -102,7 +101,7 @@ func (c *core) adopt(s *source, prev *entry, now instant) (taken *entry, anew bo
 		return nil, false, nil
 	}
 	usable := saved.AccessToken != "" && !memory.has(c.hash(saved.AccessToken)) &&
-		(saved.Expiry.IsZero() || now.wall.Before(saved.Expiry))
+		(saved.Expiry.IsZero() || now.Wall.Before(saved.Expiry))
 	if !usable {
 		return nil, saved.RefreshToken != "", nil
 	}

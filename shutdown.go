@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tokencache/tokencache/internal/table"
 )
 
 // revokeConcurrency is how many tokens Shutdown has revoked at once.
@@ -51,7 +53,7 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 // remnant is an entry that is to be revoked, and where it is kept until it is.
 type remnant struct {
 	*entry
-	in  *table
+	in  *table.Table[*entry]
 	key string
 }
 
@@ -83,9 +85,8 @@ func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
 
 // remnants returns what is left to revoke: users' tokens, and the client's own with the current ones last.
 func (c *core) remnants() (users, clients []remnant) {
-	for _, m := range []*table{c.superseded, c.entries} {
-		for key, item := range m.Items() {
-			e := item.Object.(*entry)
+	for _, m := range []*table.Table[*entry]{c.superseded, c.entries} {
+		for key, e := range m.All() {
 			switch o := e.owner.Value(); {
 			case o.kept:
 			case o.client != "":
@@ -106,7 +107,7 @@ func (c *core) revokeSome(ctx context.Context, some []remnant, atOnce int, faile
 		group.Go(func() error {
 			errs := c.revokeTokens(ctx, r.entry)
 			if len(errs) == 0 {
-				if now, ok := r.in.Get(r.key); ok && now == any(r.entry) { // a successor is to be revoked, too
+				if now, ok := r.in.Get(r.key); ok && now == r.entry { // a successor is to be revoked, too
 					r.in.Delete(r.key)
 				}
 				return nil

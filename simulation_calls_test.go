@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokencache/tokencache"
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
 )
 
 // call is one caller's part in a step.

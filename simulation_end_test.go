@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokencache/tokencache"
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
 )
 
 // end shuts the cache down, and leaves nothing behind.

@@ -7,9 +7,10 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
-	"golang.org/x/oauth2"
 )
 
 // source returns a source of a key: the one that others have, or another.

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokencache/tokencache"
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache"
 )
 
 // A plant is a bug that is planted between the library and what it uses or serves. The zero plant is none.

@@ -9,9 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
-	"golang.org/x/oauth2"
 )
 
 // A simWorld lives through one history.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light, safe for
@@ -52,7 +54,7 @@ func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.
 // [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s != nil {
-		if e := s.last.Load(); e != nil && e.until.Load() > monotonic() {
+		if e := s.last.Load(); e != nil && e.until.Load() > clock.Monotonic() {
 			return &e.token, nil
 		}
 	}
@@ -102,7 +104,7 @@ func (s *Source) Client() *http.Client {
 // entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock; closing the cache
 // ends hits by the entries.
 func (s *source) entry(ctx context.Context) (*entry, error) {
-	if e := s.last.Load(); e != nil && e.until.Load() > monotonic() {
+	if e := s.last.Load(); e != nil && e.until.Load() > clock.Monotonic() {
 		return e, nil
 	}
 	return s.acquire(ctx)
@@ -142,8 +144,8 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	if e == nil || !s.knows(e) {
 		return nil, want{reason: reasonCold}
 	}
-	until, mono := e.until.Load(), monotonic()
-	if until > mono {
+	until := e.until.Load()
+	if until > clock.Monotonic() {
 		s.last.Store(e)
 		return e, want{}
 	}
@@ -153,7 +155,7 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	case suspect:
 		return nil, want{reason: reasonCold}
 	}
-	now := instant{mono: mono, wall: s.core.wall()}
+	now := s.core.clock.Now()
 	switch e.age(now) {
 	case fresh:
 		s.serveFrom(e, now, e.fresh)
@@ -172,9 +174,9 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 
 // serveFrom lets hits pass for the next wallCheck, or for less if the entry turns stale or expires before that. It does
 // not while the cache is closed, or is being closed at this moment.
-func (s *source) serveFrom(e *entry, now instant, end int64) {
-	e.used.Store(now.mono)
-	e.serve(min(end, now.mono+wallCheck))
+func (s *source) serveFrom(e *entry, now clock.Instant, end int64) {
+	e.used.Store(now.Mono)
+	e.serve(min(end, now.Mono+wallCheck))
 	if s.core.closed.Load() {
 		e.serve(check)
 	}
@@ -214,7 +216,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 		return nil, err
 	}
 	e := s.core.lookup(s.key())
-	if e == nil || !s.knows(e) || !e.alive() || e.age(s.core.now()) == expired {
+	if e == nil || !s.knows(e) || !e.alive() || e.age(s.core.clock.Now()) == expired {
 		return nil, err
 	}
 	return e, nil
@@ -228,7 +230,7 @@ func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, 
 		return nil, ErrClosed
 	}
 	if state := e.until.Load(); state != dead && state != suspect {
-		report.HeldOff = !e.mayRenew(target, c.now())
+		report.HeldOff = !e.mayRenew(target, c.clock.Now())
 		c.rejected(ctx, report)
 		if report.HeldOff {
 			return nil, nil
@@ -236,7 +238,7 @@ func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, 
 	}
 	for {
 		cur := c.lookup(s.key())
-		if cur != nil && cur != e && cur.alive() && cur.until.Load() != suspect && cur.age(c.now()) != expired {
+		if cur != nil && cur != e && cur.alive() && cur.until.Load() != suspect && cur.age(c.clock.Now()) != expired {
 			s.last.Store(cur)
 			return cur, nil
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/challenge"
 )
 
 // A Transport is an [http.RoundTripper] that sends every request with the access token of a source, in an Authorization
@@ -90,7 +92,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !t.rejects(resp) {
 		if e.doubt.Load() != nil {
-			e.answered(target(req), false, state.core.now())
+			e.answered(target(req), false, state.core.clock.Now())
 		}
 		return resp, nil
 	}
@@ -107,7 +109,7 @@ func (t *Transport) CloseIdleConnections() {
 // unauthorized deals with a 401: it has the token renewed, and repeats the request if that is possible.
 func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry) (*http.Response, error) {
 	to := target(req)
-	e.answered(to, true, s.core.now())
+	e.answered(to, true, s.core.clock.Now())
 	ctx := req.Context()
 	if !holdBody(resp) {
 		// The renewal could be waiting for this response's connection.
@@ -129,7 +131,7 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 	resp.Body.Close()
 	resp, err = t.replay(req, body, next)
 	if err == nil {
-		next.answered(to, t.rejects(resp), s.core.now())
+		next.answered(to, t.rejects(resp), s.core.clock.Now())
 	}
 	return resp, err
 }
@@ -215,7 +217,7 @@ func (t *Transport) rejects(resp *http.Response) bool {
 
 // insufficientScope reports whether another token of the same grant would be refused as well.
 func insufficientScope(h http.Header) bool {
-	return slices.ContainsFunc(parseChallenges(h["Www-Authenticate"]), func(c challenge) bool {
-		return c.scheme == "bearer" && c.params["error"] == "insufficient_scope"
+	return slices.ContainsFunc(challenge.Parse(h), func(c challenge.Challenge) bool {
+		return c.Scheme == "bearer" && c.Params["error"] == "insufficient_scope"
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+
+	"github.com/tokencache/tokencache/internal/clock"
 )
 
 // answerMost is the largest answer of an authorization server that is read, in bytes.
@@ -49,7 +51,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	sent   instant // read just before the request went out
+	sent   clock.Instant // read just before the request went out
 }
 
 func (a *answer) ok() bool { return a.status >= 200 && a.status <= 299 }
@@ -129,7 +131,7 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		return nil, c.unanswered(op, req.URL, context.Cause(ctx), false)
 	}
 	f := flightOf(ctx, c)
-	if err := c.outage.active(c.now()); err != nil && f != nil && !isPrivileged(ctx, c) {
+	if err := c.outage.active(c.clock.Now()); err != nil && f != nil && !isPrivileged(ctx, c) {
 		return nil, err
 	}
 	if f != nil {
@@ -142,7 +144,7 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 		// Hides the network part of a caller's trace, which net/http keeps elsewhere.
 		ConnectStart: func(string, string) {},
 	})
-	sent := c.now()
+	sent := c.clock.Now()
 	resp, err := c.client.Do(req.WithContext(ctx))
 	reached := connected.Load() || !connecting.Load()
 	if err != nil {

@@ -1,32 +1,36 @@
-package tokencache
+// Package challenge parses WWW-Authenticate header fields (RFC 9110 section 11.6.1).
+package challenge
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
-// A challenge is one element of WWW-Authenticate (RFC 9110 section 11.6.1), with names in lower case:
+// A Challenge is one element of WWW-Authenticate:
 //
 //	challenge  = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
 //	auth-param = token BWS "=" BWS ( token / quoted-string )
 //	token68    = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
 //
-// Several challenges share a header field, separated by commas as their parameters are: a name that "=" does not follow
-// begins the next challenge.
-type challenge struct {
-	scheme string
-	params map[string]string
+// Commas separate both the challenges of a field and the parameters of a challenge: a token that is
+// not followed by "=" begins the next challenge.
+type Challenge struct {
+	Scheme string            // in lower case
+	Params map[string]string // by name in lower case; the first of several values counts; nil if there are none
 }
 
-// parseChallenges reads every challenge of all header fields. What does not fit the grammar ends the reading of that
-// field; what came before it counts.
-func parseChallenges(fields []string) []challenge {
-	var all []challenge
-	for _, field := range fields {
-		all = append(all, parseChallengeField(field)...)
+// Parse returns the challenges of all WWW-Authenticate fields. A field is read up to the first
+// character that does not fit the grammar.
+func Parse(h http.Header) []Challenge {
+	var all []Challenge
+	for _, field := range h["Www-Authenticate"] {
+		all = append(all, parseField(field)...)
 	}
 	return all
 }
 
-func parseChallengeField(field string) []challenge {
-	var all []challenge
+func parseField(field string) []Challenge {
+	var all []Challenge
 	s := scanner{field}
 	for {
 		s.skip(", \t")
@@ -44,21 +48,21 @@ func parseChallengeField(field string) []challenge {
 		if s.rest != "" && !strings.ContainsRune(" \t,", rune(s.rest[0])) {
 			return all
 		}
-		all = append(all, challenge{scheme: strings.ToLower(name)})
+		all = append(all, Challenge{Scheme: strings.ToLower(name)})
 		s.token68()
 	}
 }
 
-func (c *challenge) set(name, value string) {
-	if c.params == nil {
-		c.params = make(map[string]string)
+func (c *Challenge) set(name, value string) {
+	if c.Params == nil {
+		c.Params = make(map[string]string)
 	}
-	if name = strings.ToLower(name); c.params[name] == "" {
-		c.params[name] = value
+	if name = strings.ToLower(name); c.Params[name] == "" {
+		c.Params[name] = value
 	}
 }
 
-// A scanner takes a header field apart from the left.
+// A scanner consumes a header field from the left.
 type scanner struct{ rest string }
 
 func (s *scanner) skip(set string) { s.rest = strings.TrimLeft(s.rest, set) }
@@ -73,7 +77,7 @@ func (s *scanner) token() string {
 	return t
 }
 
-// assigned reads "=" and a value, or leaves everything as it is.
+// assigned reads "=" and a value, or consumes nothing.
 func (s *scanner) assigned() (string, bool) {
 	before := s.rest
 	s.skip(" \t")
@@ -89,7 +93,7 @@ func (s *scanner) assigned() (string, bool) {
 	return s.token(), true
 }
 
-// quoted reads a quoted-string; one without an end goes to the end of the field.
+// quoted reads a quoted-string; without a closing quote it extends to the end of the field.
 func (s *scanner) quoted() string {
 	var b strings.Builder
 	for i := 1; i < len(s.rest); i++ {
@@ -108,8 +112,8 @@ func (s *scanner) quoted() string {
 	return b.String()
 }
 
-// token68 passes over the credentials that some schemes send instead of parameters: a run of its characters that is
-// followed by a comma or the end.
+// token68 skips the credentials that some schemes send instead of parameters: a run of their
+// characters that is followed by a comma or the end of the field.
 func (s *scanner) token68() {
 	rest := strings.TrimLeft(s.rest, " \t")
 	if len(rest) == len(s.rest) {
