@@ -2,7 +2,6 @@ package tokencache
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/table"
 )
 
@@ -29,8 +29,8 @@ type core struct {
 	cfg    Config
 	cache  *Cache // the public face of this core, for grants and dialects
 	client *http.Client
-	salt   [16]byte // keys the hashes of this process
-	mark   *mark    // of the errors that are this core's
+	salt   fingerprint.Salt
+	mark   *mark // of the errors that are this core's
 	clock  clock.Clock
 
 	entries    *table.Table[*entry]   // level 2, by key
@@ -56,13 +56,15 @@ func New(cfg Config) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
+	salt, err := fingerprint.NewSalt()
+	if err != nil {
+		return nil, err
+	}
 	c := &core{
-		cfg: cfg, mark: new(mark), client: privateClient(cfg.HTTPClient),
+		salt: salt,
+		cfg:  cfg, mark: new(mark), client: privateClient(cfg.HTTPClient),
 		entries: table.New[*entry](), superseded: table.New[*entry](), failures: table.New[*failure](), sessions: table.New[*session](),
 		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
-	}
-	if _, err := rand.Read(c.salt[:]); err != nil {
-		return nil, err
 	}
 	c.cache = &Cache{}
 	c.cache.core.Store(c)
@@ -112,7 +114,7 @@ func (c *Cache) Source(g Grant) *Source {
 	}
 	if core := c.core.Load(); core != nil && g != nil {
 		g = own(g)
-		both.core, both.grant, both.id, both.name, both.subject = core, g, core.idOf(g), g.Name(), subjectOf(g)
+		both.core, both.grant, both.id, both.name, both.subject = core, g, core.salt.Key(g.Name(), g), g.Name(), subjectOf(g)
 		both.source.last = &both.Source.last
 		both.state.Store(&both.source)
 	}

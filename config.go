@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/origin"
 )
 
 // A Config says which client at which authorization server a [Cache] is for. TokenURL, ClientID and Auth are required;
@@ -152,7 +153,7 @@ func checkURL(field, raw string, allowHTTP bool) error {
 		return fmt.Errorf("tokencache: Config.%s %q is not an absolute http or https URL", field, raw)
 	case u.Fragment != "" || strings.Contains(raw, "#"):
 		return fmt.Errorf("tokencache: Config.%s has a fragment, which RFC 6749 section 3.2 forbids", field)
-	case u.Scheme == "http" && !allowHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !allowHTTP && !origin.Loopback(u.Hostname()):
 		return fmt.Errorf("tokencache: Config.%s %q is plain http; use https, or set Config.AllowHTTP", field, raw)
 	}
 	return nil
@@ -177,15 +178,6 @@ func checkHeader(h http.Header) error {
 
 // isControl reports whether a header field must not contain r (RFC 9110 section 5.5).
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
-// isLoopback reports whether a host name can only be this machine.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
 
 func cloneValues(v url.Values) url.Values {
 	out := make(url.Values, len(v)+4)

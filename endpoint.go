@@ -19,7 +19,7 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 		refresh = params.Get("refresh_token")
 	}
 	if refresh != "" && f != nil {
-		release, err := c.passwords.take(ctx, c.hash("refresh_token\x00"+refresh))
+		release, err := c.passwords.take(ctx, c.salt.Hash("refresh_token\x00"+refresh))
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/rejection"
 )
 
 // Values of entry.until that are not a time.
@@ -32,6 +33,7 @@ const endless = int64(NeverExpires / time.Second)
 // its key holds the same pointer, so it dies everywhere at once. What a hit looks at lies together, for services with so
 // many users that an entry is in no cache of the processor.
 type entry struct {
+	rejection.Record
 	token    oauth2.Token // as it is handed out: without the refresh token
 	until    atomic.Int64 // monotonic: hits pass before this; or one of the values above
 	used     atomic.Int64 // monotonic: the last time somebody looked it up, to within wallCheck
@@ -40,8 +42,7 @@ type entry struct {
 	header   string       // "Bearer " and the access token
 	refresh  string
 	owner    unique.Handle[owner]
-	ends     int64 // monotonic: from here on it has surely ended at the server, which counts from its answer
-	doubt    atomic.Pointer[doubt]
+	ends     int64        // monotonic: from here on it has surely ended at the server, which counts from its answer
 	before   uint64       // the number of its predecessor among the superseded, 0 for none
 	repeat   int64        // monotonic: do not ask for a successor before this, the server repeats itself
 	replays  atomic.Int32 // repeated requests that carry it and are not answered yet

@@ -1,8 +1,6 @@
 package tokencache
 
-import (
-	"time"
-)
+import "time"
 
 // SetWall replaces a cache's reading of the wall clock, so that tests can step it.
 func SetWall(c *Cache, wall func() time.Time) { c.core.Load().clock.Wall = wall }

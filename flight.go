@@ -164,7 +164,7 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		prev = w.seen
 	}
 	if anew {
-		c.forgetRefusal(s.key(), c.hash(s.saved().RefreshToken))
+		c.forgetRefusal(s.key(), c.salt.Hash(s.saved().RefreshToken))
 	}
 	release, err := c.checkHeldOff(ctx, s, now)
 	if err != nil {
@@ -188,7 +188,9 @@ func (c *core) renew(ctx context.Context, p *pass, s *source, w want) (*entry, e
 		c.dropRefused(s, prev)
 		return nil, err
 	}
-	e.follow(prev, w, c.clock.Now())
+	if prev != nil {
+		e.Follow(&prev.Record, w.target, clock.Monotonic())
+	}
 	c.publish(s.key(), e, prev, c.clock.Now())
 	return e, nil
 }

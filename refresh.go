@@ -13,11 +13,11 @@ func (c *core) beforeRequest(f *flight, refresh string) error {
 	}
 	f.goesOn()
 	if refresh != "" && f.session != nil {
-		f.secret = c.hash(refresh)
+		f.secret = c.salt.Hash(refresh)
 	}
 	if refresh != "" {
-		spent := c.spent.has(c.hash(refresh)) || f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
-			f.session != nil && f.session.has(c.hash(refresh))
+		spent := c.spent.has(c.salt.Hash(refresh)) || f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
+			f.session != nil && f.session.has(c.salt.Hash(refresh))
 		if spent {
 			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 		}
@@ -37,14 +37,14 @@ func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err er
 	case err != nil && !(sent && mayHaveConsumed(e)):
 		return nil, err
 	}
-	c.spent.add(c.hash(refresh))
+	c.spent.add(c.salt.Hash(refresh))
 	if f != nil {
 		if f.prev != nil && f.prev.refresh == refresh {
 			f.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")
 			f.prev.spent.Store(true)
 		}
 		if f.session != nil {
-			f.session.add(c.hash(refresh))
+			f.session.add(c.salt.Hash(refresh))
 		}
 	}
 	if err != nil && e.kind != ErrInvalidGrant {

@@ -108,7 +108,9 @@ func (c *core) forgetPassword(s *source) {
 	}
 }
 
-func (c *core) passwordHash(user, password string) uint64 { return c.hash(user + "\x00" + password) }
+func (c *core) passwordHash(user, password string) uint64 {
+	return c.salt.Hash(user + "\x00" + password)
+}
 
 // passwordKey is where the refusals of a password are remembered. No key of a source is as long.
 func passwordKey(hash uint64) string {

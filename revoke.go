@@ -95,13 +95,13 @@ func (c *core) endSession(s *source) *entry {
 		return nil
 	}
 	memory, tokens := c.sessionOf(s), []string{saved.RefreshToken, saved.AccessToken}
-	unknown := saved.RefreshToken != "" && !memory.has(c.hash(saved.RefreshToken))
+	unknown := saved.RefreshToken != "" && !memory.has(c.salt.Hash(saved.RefreshToken))
 	if e := c.lookup(s.key()); e != nil {
 		tokens = append(tokens, e.refresh)
 	}
 	for _, t := range tokens {
 		if t != "" {
-			memory.add(c.hash(t))
+			memory.add(c.salt.Hash(t))
 		}
 	}
 	if !unknown {

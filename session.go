@@ -1,8 +1,6 @@
 package tokencache
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"sync"
 
 	"golang.org/x/oauth2"
@@ -44,12 +42,6 @@ func (s *session) has(hash uint64) bool {
 	return ok
 }
 
-// hash is a keyed hash of a secret that is to be recognized but not kept.
-func (c *core) hash(secret string) uint64 {
-	sum := sha256.Sum256(append(c.salt[:], secret...))
-	return binary.LittleEndian.Uint64(sum[:])
-}
-
 // sessionOf returns the memory of a refresh token session, and nil for every other grant: only sessions bring saved
 // tokens from outside.
 func (c *core) sessionOf(s *source) *session {
@@ -82,7 +74,7 @@ func (s *source) knows(e *entry) bool {
 	}
 	saved := s.saved()
 	if saved == nil || saved.RefreshToken == "" || e.refresh == saved.RefreshToken ||
-		s.core.sessionOf(s).has(s.core.hash(saved.RefreshToken)) {
+		s.core.sessionOf(s).has(s.core.salt.Hash(saved.RefreshToken)) {
 		s.known.Store(true)
 		return true
 	}
@@ -97,10 +89,10 @@ func (c *core) adopt(s *source, prev *entry, now clock.Instant) (taken *entry, a
 		return nil, false, nil
 	}
 	memory := c.sessionOf(s)
-	if saved.RefreshToken != "" && memory.has(c.hash(saved.RefreshToken)) {
+	if saved.RefreshToken != "" && memory.has(c.salt.Hash(saved.RefreshToken)) {
 		return nil, false, nil
 	}
-	usable := saved.AccessToken != "" && !memory.has(c.hash(saved.AccessToken)) &&
+	usable := saved.AccessToken != "" && !memory.has(c.salt.Hash(saved.AccessToken)) &&
 		(saved.Expiry.IsZero() || now.Wall.Before(saved.Expiry))
 	if !usable {
 		return nil, saved.RefreshToken != "", nil

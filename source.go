@@ -91,7 +91,7 @@ func (s *Source) Reset() {
 	}
 	state.core.forgetFailure(context.Background(), state)
 	if e := state.core.lookup(state.key()); e != nil {
-		e.doubt.Store(nil)
+		e.Reset()
 	}
 }
 
@@ -230,7 +230,7 @@ func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, 
 		return nil, ErrClosed
 	}
 	if state := e.until.Load(); state != dead && state != suspect {
-		report.HeldOff = !e.mayRenew(target, c.clock.Now())
+		report.HeldOff = !e.MayRenew(target, clock.Monotonic())
 		c.rejected(ctx, report)
 		if report.HeldOff {
 			return nil, nil

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/challenge"
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/origin"
+	"github.com/tokencache/tokencache/internal/replay"
 )
 
 // A Transport is an [http.RoundTripper] that sends every request with the access token of a source, in an Authorization
@@ -60,11 +63,11 @@ func WithSource(ctx context.Context, src oauth2.TokenSource) context.Context {
 
 // RoundTrip sends the request with a token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	authorized, spare := survey(req.Header)
+	authorized, spare := replay.Inspect(req.Header)
 	if authorized {
 		return t.roundTrip(req, req)
 	}
-	carries, err := t.carriesToken(req)
+	carries, err := t.policy().CarriesToken(req)
 	if err != nil {
 		return nil, refuse(req, err)
 	}
@@ -91,8 +94,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if !t.rejects(resp) {
-		if e.doubt.Load() != nil {
-			e.answered(target(req), false, state.core.clock.Now())
+		if e.OnTrial() {
+			e.Answered(origin.Target(req), false, clock.Monotonic())
 		}
 		return resp, nil
 	}
@@ -108,36 +111,36 @@ func (t *Transport) CloseIdleConnections() {
 
 // unauthorized deals with a 401: it has the token renewed, and repeats the request if that is possible.
 func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry) (*http.Response, error) {
-	to := target(req)
-	e.answered(to, true, s.core.clock.Now())
+	target := origin.Target(req)
+	e.Answered(target, true, clock.Monotonic())
 	ctx := req.Context()
-	if !holdBody(resp) {
+	if !replay.Hold(resp) {
 		// The renewal could be waiting for this response's connection.
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, heldWait)
+		ctx, cancel = context.WithTimeout(ctx, replay.HoldTime)
 		defer cancel()
 	}
-	next, err := s.replace(ctx, e, to)
+	next, err := s.replace(ctx, e, target)
 	if err != nil || next == nil || next.header == e.header {
 		return resp, nil
 	}
 	if _, inFlight := ctx.Value(flightKey{}).(*flight); inFlight {
 		return resp, nil // a token request of another cache: it may carry what must not be sent twice
 	}
-	body, ok := again(req)
+	body, ok := replay.Body(req)
 	if !ok {
 		return resp, nil
 	}
 	resp.Body.Close()
-	resp, err = t.replay(req, body, next)
+	resp, err = t.repeat(req, body, next)
 	if err == nil {
-		next.answered(to, t.rejects(resp), s.core.clock.Now())
+		next.Answered(target, t.rejects(resp), clock.Monotonic())
 	}
 	return resp, err
 }
 
-// replay sends the request once more. It is counted while it is under way.
-func (t *Transport) replay(req *http.Request, body io.ReadCloser, e *entry) (*http.Response, error) {
+// repeat sends the request once more. It is counted while it is under way.
+func (t *Transport) repeat(req *http.Request, body io.ReadCloser, e *entry) (*http.Response, error) {
 	e.replays.Add(1)
 	defer e.replays.Add(-1)
 	return t.send(req, body, e.header, true)
@@ -159,9 +162,9 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 	return t.send(req, req.Body, "Bearer "+tok.AccessToken, true)
 }
 
-// send sends a copy of the request with the given body and Authorization header; clip as for withAuthorization.
+// send sends a copy of the request with the given body and Authorization header; clip as for replay.Copy.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string, clip bool) (*http.Response, error) {
-	resp, err := t.roundTrip(withAuthorization(req, body, authorization, clip), req)
+	resp, err := t.roundTrip(replay.Copy(req, body, authorization, clip), req)
 	if err != nil {
 		err = scrubberFor(http.Header{"Authorization": {authorization}}, nil).err(err)
 	}
@@ -178,6 +181,18 @@ func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
 		err = errors.New("tokencache: Transport.Base returned neither a response nor an error")
 	}
 	return resp, err
+}
+
+// refuse closes the body of a request that is not sent.
+func refuse(req *http.Request, err error) error {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return err
+}
+
+func (t *Transport) policy() origin.Policy {
+	return origin.Policy{Origins: t.Origins, AllowHTTP: t.AllowHTTP}
 }
 
 func (t *Transport) base() http.RoundTripper {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/origin"
 )
 
 // answerMost is the largest answer of an authorization server that is read, in bytes.
@@ -88,7 +89,7 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 		f.password = f.password || credentials
 		if strings.HasPrefix(req.Header.Get("Authorization"), "Basic ") { // others may change from one time to the next
 			var err error
-			if done, err = core.attempt(ctx, f, core.hash("Authorization\x00"+req.Header.Get("Authorization"))); err != nil {
+			if done, err = core.attempt(ctx, f, core.salt.Hash("Authorization\x00"+req.Header.Get("Authorization"))); err != nil {
 				return nil, err
 			}
 		}
@@ -116,7 +117,7 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 // send lets one request reach the server at most once and reads its answer. The error, if there was no answer, tells
 // whether the request may have arrived.
 func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answer, error) {
-	if req.URL.Scheme != "https" && !c.cfg.AllowHTTP && !isLoopback(req.URL.Hostname()) {
+	if req.URL.Scheme != "https" && !c.cfg.AllowHTTP && !origin.Loopback(req.URL.Hostname()) {
 		return nil, fmt.Errorf("tokencache: %s: no credentials are sent to %s over plain %s; use https, or set Config.AllowHTTP",
 			op.name, req.URL.Host, req.URL.Scheme)
 	}
