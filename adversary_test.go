@@ -222,19 +222,6 @@ func TestScopesAreSeparatedBySpacesAlone(t *testing.T) {
 	})
 }
 
-func TestCachesThatReferToEachOtherGetAnError(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		other := newWorld(t, w.srv, nil).cache
-		var a, b *tokencache.Source
-		a = w.cache.Source(tokencache.TokenSourceGrant("b", sourceFunc(func() (*oauth2.Token, error) { return b.Token() })))
-		b = other.Source(tokencache.TokenSourceGrant("a", sourceFunc(func() (*oauth2.Token, error) { return a.Token() })))
-		begin := time.Now()
-		if _, err := a.Token(); err == nil || time.Since(begin) > time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
-}
-
 func TestForeignTokenThatHasExpiredIsRefused(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		old := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "old", Expiry: time.Now().Add(-time.Hour)})

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/fingerprint"
+	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/table"
 )
 
@@ -39,9 +39,7 @@ type core struct {
 	sessions   *table.Table[*session] // by key
 	numbers    atomic.Uint64          // for the keys of superseded
 
-	flights   singleflight.Group
-	gate      gate
-	closed    atomic.Bool
+	flights   flight.Group[*entry]
 	slots     chan struct{} // one for each request under way
 	ending    chan struct{} // held by the Shutdown at work
 	outage    outage        // the hold-off of all keys
@@ -66,6 +64,7 @@ func New(cfg Config) (*Cache, error) {
 		entries: table.New[*entry](), superseded: table.New[*entry](), failures: table.New[*failure](), sessions: table.New[*session](),
 		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
 	}
+	c.flights.Timeout, c.flights.ErrClosed, c.flights.ErrReentrant = cfg.Timeout, ErrClosed, errReentrant
 	c.cache = &Cache{}
 	c.cache.core.Store(c)
 	return c.cache, nil
@@ -131,8 +130,7 @@ func (c *Cache) Close() error {
 }
 
 func (c *core) close() {
-	c.closed.Store(true)
-	c.gate.close()
+	c.flights.Close()
 	for _, e := range c.entries.All() {
 		e.serve(check)
 	}
@@ -197,7 +195,7 @@ func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.To
 	if core == nil {
 		return nil, errNoCache
 	}
-	if core.closed.Load() && !insideOf(ctx, core) {
+	if core.flights.Closed() && !core.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
 	return core.requestToken(ctx, params)

@@ -13,22 +13,22 @@ import (
 
 // requestToken sends one token request.
 func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
-	f := flightOf(ctx, c)
+	n := c.notesOf(ctx)
 	refresh := ""
 	if params.Get("grant_type") == "refresh_token" {
 		refresh = params.Get("refresh_token")
 	}
-	if refresh != "" && f != nil {
+	if refresh != "" && n != nil {
 		release, err := c.passwords.take(ctx, c.salt.Hash("refresh_token\x00"+refresh))
 		if err != nil {
 			return nil, err
 		}
 		defer release()
 	}
-	if err := c.beforeRequest(f, refresh); err != nil {
+	if err := c.beforeRequest(n, refresh); err != nil {
 		return nil, err
 	}
-	done, err := c.attemptPassword(ctx, f, params)
+	done, err := c.attemptPassword(ctx, n, params)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 			}
 			err = lost
 			if refresh != "" && sending {
-				_, _ = c.afterRefresh(f, refresh, nil, lost)
+				_, _ = c.afterRefresh(n, refresh, nil, lost)
 			}
 		}
 		done(err)
@@ -67,11 +67,11 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Tok
 		tok, err = c.readToken(op, req.URL, ans)
 	}
 	returned = true
-	if err == nil && f != nil {
-		f.sent = &ans.sent
+	if err == nil && n != nil {
+		n.sent = &ans.sent
 	}
 	if refresh != "" {
-		return c.afterRefresh(f, refresh, tok, err)
+		return c.afterRefresh(n, refresh, tok, err)
 	}
 	return tok, err
 }

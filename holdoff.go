@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/table"
 )
 
@@ -83,16 +84,16 @@ func growing(first, most time.Duration, count int) time.Duration {
 }
 
 // classify puts a failed fetch into its class.
-func classify(ctx context.Context, f *flight, err error) string {
+func (c *core) classify(ctx context.Context, n *notes, err error) string {
 	var e *Error
-	own := f.core.own(err)
+	own := c.own(err)
 	switch known := errors.As(err, &e); {
-	case errors.Is(err, errPanicked) && f.password: // it may have been sent
+	case errors.Is(err, flight.ErrPanicked) && n.password: // it may have been sent
 		return classTransient
-	case errors.Is(err, errPanicked), errors.Is(err, ErrHeldOff) && !f.asked, errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
+	case errors.Is(err, flight.ErrPanicked), errors.Is(err, ErrHeldOff) && !n.asked, errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
 		errors.Is(err, context.Canceled) && ctx.Err() == context.Canceled:
 		return classNone
-	case own != nil && f.password && countsAsAttempt(own):
+	case own != nil && n.password && countsAsAttempt(own):
 		return classCredentials
 	case known && e.Permanent:
 		return classPermanent
@@ -149,38 +150,38 @@ func (c *core) concernsAll(err error) bool {
 }
 
 // remember records a failed fetch, for its key or for all.
-func (c *core) remember(ctx context.Context, s *source, f *flight, class string, err error) {
+func (c *core) remember(ctx context.Context, s *source, n *notes, class string, err error) {
 	if class == classNone {
 		return
 	}
 	now := c.clock.Now()
 	if class != classCredentials && c.concernsAll(err) {
-		if n := c.outage.begin(class, err, f.left(now), now); n != nil {
-			c.heldOff(ctx, HoldOff{Began: true, Until: n.end, Err: err})
+		if began := c.outage.begin(class, err, n.left(now), now); began != nil {
+			c.heldOff(ctx, HoldOff{Began: true, Until: began.end, Err: err})
 		}
 		return
 	}
 	if e := c.own(err); e != nil && e.StatusCode != 0 {
 		c.endOutage(ctx) // the server answers
 	}
-	var n *failure
-	if refused := c.failureOf(passwordKey(f.secret)); class == classCredentials && refused != nil {
+	var failed *failure
+	if refused := c.failureOf(passwordKey(n.secret)); class == classCredentials && refused != nil {
 		own := *refused
-		own.err, n = err, &own
+		own.err, failed = err, &own
 	} else {
 		old := c.failureOf(s.key())
-		hash := f.secret
+		hash := n.secret
 		if old != nil && hash == 0 {
 			hash = old.hash
 		}
 		if old != nil && (old.class != class || old.hash != hash) {
 			old = nil
 		}
-		n = old.next(class, err, f.left(now), now)
-		n.hash, n.ask = hash, now.Mono+int64(passwordAskedEvery)
+		failed = old.next(class, err, n.left(now), now)
+		failed.hash, failed.ask = hash, now.Mono+int64(passwordAskedEvery)
 	}
-	c.storeFailure(s.key(), n, now)
-	c.heldOff(ctx, HoldOff{Grant: f.kind, Subject: s.subject, Began: true, Until: n.end, Err: err})
+	c.storeFailure(s.key(), failed, now)
+	c.heldOff(ctx, HoldOff{Grant: n.grant, Subject: s.subject, Began: true, Until: failed.end, Err: err})
 }
 
 func (c *core) failureOf(key string) *failure {

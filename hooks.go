@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/flight"
 )
 
 // Hooks are functions that a [Cache] calls when something happens, in the manner of net/http/httptrace. Each may be
@@ -14,7 +16,8 @@ import (
 // panics, or ends its goroutine, is reported through Panicked and the log, without the value of the panic; nothing else
 // comes of it.
 //
-// A hook must not ask for the token it is called about; with the context it was given, doing so returns an error.
+// A hook must not ask for the token it is called about. With the context it was given, doing so returns an error at
+// once; without it, the hook waits for itself until Config.Timeout has passed.
 type Hooks struct {
 	// NewToken runs once for every fetch, of whatever grant, before the token is handed to anyone. It is the place to
 	// save a session's rotated refresh token, where f.Grant is "refresh_token" and f.Subject the session, and the only
@@ -80,7 +83,7 @@ type Revocation struct {
 
 // hook runs one user function where neither a panic nor runtime.Goexit can do harm.
 func (c *core) hook(ctx context.Context, name string, fn func()) {
-	_, err := protect(ctx, func() (struct{}, error) { fn(); return struct{}{}, nil })
+	_, err := flight.Protect(ctx, func() (struct{}, error) { fn(); return struct{}{}, nil })
 	if err == nil {
 		return
 	}
@@ -153,7 +156,7 @@ func (c *core) log(ctx context.Context, level slog.Level, text string, attrs ...
 	if l == nil {
 		return
 	}
-	_, _ = protect(ctx, func() (struct{}, error) {
+	_, _ = flight.Protect(ctx, func() (struct{}, error) {
 		l.LogAttrs(ctx, level, "tokencache: "+text, attrs...)
 		return struct{}{}, nil
 	})

@@ -56,8 +56,8 @@ const probeWait = 2 * time.Second
 
 // enter returns an error during the hold-off. After it, the first to enter tries and the others wait.
 func (o *outage) enter(ctx context.Context, c *core) (release func(), err error) {
-	f := flightOf(ctx, c)
-	nested := f != nil && f.outer != nil && f.outer.core == c
+	f := c.flights.Of(ctx)
+	nested := f != nil && f.Nested()
 	for {
 		o.mu.Lock()
 		fail, probe := o.fail, o.probe

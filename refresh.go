@@ -7,17 +7,17 @@ import (
 )
 
 // beforeRequest refuses what must not be sent again, and notes what is.
-func (c *core) beforeRequest(f *flight, refresh string) error {
-	if f == nil {
+func (c *core) beforeRequest(n *notes, refresh string) error {
+	if n == nil {
 		return nil
 	}
-	f.goesOn()
-	if refresh != "" && f.session != nil {
-		f.secret = c.salt.Hash(refresh)
+	n.goesOn()
+	if refresh != "" && n.session != nil {
+		n.secret = c.salt.Hash(refresh)
 	}
 	if refresh != "" {
-		spent := c.spent.has(c.salt.Hash(refresh)) || f.prev != nil && f.prev.refresh == refresh && f.prev.spent.Load() ||
-			f.session != nil && f.session.has(c.salt.Hash(refresh))
+		spent := c.spent.has(c.salt.Hash(refresh)) || n.prev != nil && n.prev.refresh == refresh && n.prev.spent.Load() ||
+			n.session != nil && n.session.has(c.salt.Hash(refresh))
 		if spent {
 			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 		}
@@ -27,7 +27,7 @@ func (c *core) beforeRequest(f *flight, refresh string) error {
 
 // afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks it as spent when it
 // was replaced, refused, or may have been consumed.
-func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err error) (*oauth2.Token, error) {
+func (c *core) afterRefresh(n *notes, refresh string, tok *oauth2.Token, err error) (*oauth2.Token, error) {
 	// Not errors.As: the error of a request that was not sent can wrap that of another one, which was.
 	e, sent := err.(*Error)
 	switch {
@@ -38,13 +38,13 @@ func (c *core) afterRefresh(f *flight, refresh string, tok *oauth2.Token, err er
 		return nil, err
 	}
 	c.spent.add(c.salt.Hash(refresh))
-	if f != nil {
-		if f.prev != nil && f.prev.refresh == refresh {
-			f.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")
-			f.prev.spent.Store(true)
+	if n != nil {
+		if n.prev != nil && n.prev.refresh == refresh {
+			n.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")
+			n.prev.spent.Store(true)
 		}
-		if f.session != nil {
-			f.session.add(c.salt.Hash(refresh))
+		if n.session != nil {
+			n.session.add(c.salt.Hash(refresh))
 		}
 	}
 	if err != nil && e.kind != ErrInvalidGrant {

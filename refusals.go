@@ -46,24 +46,24 @@ func (t *turns) take(ctx context.Context, hash uint64) (release func(), err erro
 }
 
 // attemptPassword is attempt for a token request.
-func (c *core) attemptPassword(ctx context.Context, f *flight, params url.Values) (done func(error), err error) {
+func (c *core) attemptPassword(ctx context.Context, n *notes, params url.Values) (done func(error), err error) {
 	if !params.Has("password") {
 		return func(error) {}, nil
 	}
-	return c.attempt(ctx, f, c.passwordHash(params.Get("username"), params.Get("password")))
+	return c.attempt(ctx, n, c.passwordHash(params.Get("username"), params.Get("password")))
 }
 
 // attempt brackets a request that carries a user's credentials. It returns an error instead if they are held off.
-func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(error), err error) {
-	if f == nil {
+func (c *core) attempt(ctx context.Context, n *notes, hash uint64) (done func(error), err error) {
+	if n == nil {
 		return func(error) {}, nil
 	}
-	f.password, f.secret = true, hash
-	release, err := c.passwords.take(ctx, f.secret)
+	n.password, n.secret = true, hash
+	release, err := c.passwords.take(ctx, n.secret)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.refusedPassword(f.key, f.secret); err != nil {
+	if err := c.refusedPassword(n.key, n.secret); err != nil {
 		release()
 		return nil, err
 	}
@@ -73,13 +73,13 @@ func (c *core) attempt(ctx context.Context, f *flight, hash uint64) (done func(e
 		e, sent := err.(*Error)
 		switch {
 		case err == nil:
-			f.accepted = true
+			n.accepted = true
 			c.failures.Delete(passwordKey(hash))
 		case sent && countsAsAttempt(e):
 			now := c.clock.Now()
-			n := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
-			n.hash, n.ask = hash, now.Mono+int64(passwordAskedEvery)
-			c.storeFailure(passwordKey(hash), n, now)
+			refusal := c.failureOf(passwordKey(hash)).next(classCredentials, err, 0, now)
+			refusal.hash, refusal.ask = hash, now.Mono+int64(passwordAskedEvery)
+			c.storeFailure(passwordKey(hash), refusal, now)
 		}
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
 )
 
 const (
@@ -36,29 +37,21 @@ func (s *Source) Revoke(ctx context.Context) error {
 
 func (s *source) revoke(ctx context.Context) error {
 	c := s.core
-	outer := surrounding(ctx)
-	if outer.isFor(c, s.key()) {
-		return errReentrant
-	}
 	for {
-		if c.closed.Load() && !insideOf(ctx, c) {
+		switch {
+		case c.flights.Closed() && !c.flights.Admits(ctx):
 			return ErrClosed
+		case c.flights.Inside(ctx, s.key()):
+			return errReentrant
+		case ctx.Err() != nil:
+			return flight.Leaving(ctx)
 		}
 		// A flight of its own, so that no renewal is under way: what it fetched would survive.
-		var mine bool
-		ch := c.flights.DoChan(s.key(), func() (any, error) {
-			mine = true
-			return c.inside(ctx, outer, s.key(), func(ctx context.Context, _ *pass) (*entry, error) {
-				return nil, c.revokeKey(ctx, s)
-			})
+		_, mine, err := c.flights.Do(ctx, s.key(), func(ctx context.Context, _ *flight.Flight) (*entry, error) {
+			return nil, c.revokeKey(ctx, s)
 		})
-		select {
-		case r := <-ch:
-			if mine {
-				return r.Err
-			}
-		case <-ctx.Done():
-			return leaving(ctx)
+		if mine {
+			return err
 		}
 	}
 }
@@ -152,16 +145,16 @@ func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
 
 // revokeToken asks the server to revoke one token.
 func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) error {
-	ctx, cancel := context.WithTimeoutCause(privileged(ctx, c), c.cfg.Timeout, errFlightTimeout)
+	ctx, cancel := c.flights.WithTimeout(c.flights.Privileged(ctx))
 	defer cancel()
 	send := func() error { // what authenticates it, and what sends it, is user code
-		_, err := protect(ctx, func() (struct{}, error) { return struct{}{}, c.sendRevocation(ctx, e, token, hint) })
+		_, err := flight.Protect(ctx, func() (struct{}, error) { return struct{}{}, c.sendRevocation(ctx, e, token, hint) })
 		return err
 	}
 	err := send()
 	for attempt := 1; ; attempt++ {
 		wait, again := revokeAfter(err, attempt)
-		if !again || sleep(ctx, wait) != nil {
+		if !again || flight.Sleep(ctx, wait) != nil {
 			break
 		}
 		err = send()
@@ -230,7 +223,7 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 
 func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrubber, error) {
 	if make := c.cfg.Dialect.Revocation; make != nil {
-		req, err := protect(ctx, func() (*http.Request, error) { return make(ctx, c.cache, token, hint) })
+		req, err := flight.Protect(ctx, func() (*http.Request, error) { return make(ctx, c.cache, token, hint) })
 		if err != nil || req == nil {
 			return nil, nil, scrubberFor(nil, nil, token).err(err)
 		}

@@ -39,10 +39,10 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
 	}
 	failed := &manyErrors{what: "shutdown"}
-	stuck := core.gate.drain(ctx)
+	stuck := core.flights.Drain(ctx)
 	if core.canRevoke() {
-		core.revokeAll(privileged(ctx, core), failed)
-		stuck = max(stuck, core.gate.drain(ctx)) // that takes fetches, too
+		core.revokeAll(core.flights.Privileged(ctx), failed)
+		stuck = max(stuck, core.flights.Drain(ctx)) // that takes fetches, too
 	}
 	if stuck > 0 {
 		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", stuck, ctx.Err()))

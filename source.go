@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 
@@ -113,11 +112,11 @@ func (s *source) entry(ctx context.Context) (*entry, error) {
 // acquire is entry without level 1.
 func (s *source) acquire(ctx context.Context) (*entry, error) {
 	for {
-		if s.core.closed.Load() && !insideOf(ctx, s.core) {
+		if s.core.flights.Closed() && !s.core.flights.Admits(ctx) {
 			return nil, ErrClosed
 		}
 		e, w := s.cached(ctx)
-		if e == nil || s.core.closed.Load() {
+		if e == nil || s.core.flights.Closed() {
 			if own := s.underRevocation(ctx); own != nil {
 				return own, nil
 			}
@@ -162,8 +161,8 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 	case stale:
 		s.serveFrom(e, now, e.expires)
 		// A renewal that Shutdown itself started would outlive it.
-		if outer := surrounding(ctx); !s.core.closed.Load() && !outer.isFor(s.core, s.key()) {
-			s.core.fly(ctx, outer, s, want{reason: reasonStale, seen: e})
+		if !s.core.flights.Closed() && !s.core.flights.Inside(ctx, s.key()) {
+			s.core.flights.Go(ctx, s.key(), s.core.renewal(s, want{reason: reasonStale, seen: e}))
 		}
 	default:
 		return nil, want{reason: reasonExpired, seen: e}
@@ -177,42 +176,21 @@ func (s *source) cached(ctx context.Context) (*entry, want) {
 func (s *source) serveFrom(e *entry, now clock.Instant, end int64) {
 	e.used.Store(now.Mono)
 	e.serve(min(end, now.Mono+wallCheck))
-	if s.core.closed.Load() {
+	if s.core.flights.Closed() {
 		e.serve(check)
 	}
 }
 
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry, error) {
-	outer := surrounding(ctx)
-	if outer.isFor(s.core, s.key()) {
-		return nil, errReentrant
-	}
-	if ctx.Err() != nil {
-		return nil, leaving(ctx)
-	}
-	select {
-	case r := <-s.core.fly(ctx, outer, s, w):
-		e, _ := r.Val.(*entry)
-		return e, r.Err
-	case <-ctx.Done():
-		return nil, leaving(ctx)
-	}
-}
-
-// leaving is the error of a caller whose context has ended.
-func leaving(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == err {
-		return fmt.Errorf("tokencache: gave up waiting: %w", err)
-	}
-	return fmt.Errorf("tokencache: gave up waiting: %w: %w", err, cause)
+	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.renewal(s, w))
+	return e, err
 }
 
 // despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
 // succeed may be good everywhere else.
 func (s *source) despite(ctx context.Context, err error) (*entry, error) {
-	if ctx.Err() != nil || s.core.closed.Load() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
+	if ctx.Err() != nil || s.core.flights.Closed() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
 		return nil, err
 	}
 	e := s.core.lookup(s.key())
@@ -226,7 +204,7 @@ func (s *source) despite(ctx context.Context, err error) (*entry, error) {
 func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
 	c := s.core
 	report := Rejection{Grant: s.name, Subject: s.subject, Target: target}
-	if c.closed.Load() && !insideOf(ctx, c) {
+	if c.flights.Closed() && !c.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
 	if state := e.until.Load(); state != dead && state != suspect {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokencache/tokencache/internal/challenge"
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/origin"
 	"github.com/tokencache/tokencache/internal/replay"
 )
@@ -124,7 +125,7 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 	if err != nil || next == nil || next.header == e.header {
 		return resp, nil
 	}
-	if _, inFlight := ctx.Value(flightKey{}).(*flight); inFlight {
+	if flight.Within(ctx) {
 		return resp, nil // a token request of another cache: it may carry what must not be sent twice
 	}
 	body, ok := replay.Body(req)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
 )
 
 // What nobody uses any more is forgotten, and revoked if it still lives at the server.
@@ -36,7 +37,7 @@ func (c *core) endOrphans(key string, number uint64, now clock.Instant) {
 	if len(orphans) == 0 {
 		return
 	}
-	c.aside(func(ctx context.Context) {
+	c.flights.Aside(func(ctx context.Context) {
 		for _, number := range slices.Compact([]uint64{orphans[0], orphans[len(orphans)-1]}) {
 			e, ok := c.superseded.Get(numbered(key, number))
 			if ok && c.revokeEntry(ctx, e) == nil {
@@ -44,21 +45,6 @@ func (c *core) endOrphans(key string, number uint64, now clock.Instant) {
 			}
 		}
 	})
-}
-
-// aside runs fn on a goroutine that Shutdown waits for, unless the cache is closed.
-func (c *core) aside(fn func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := c.gate.enter(cancel, false)
-	if p == nil {
-		cancel()
-		return
-	}
-	go func() {
-		defer cancel()
-		defer c.gate.leave(p)
-		fn(ctx)
-	}()
 }
 
 // forgetIdle revokes and forgets the entries that were not used for Config.MaxIdle. It does so inside their flights, so
@@ -76,22 +62,20 @@ func (c *core) forgetIdle(now clock.Instant) {
 	if len(keys) == 0 {
 		return
 	}
-	c.aside(func(ctx context.Context) {
+	c.flights.Aside(func(ctx context.Context) {
 		for _, key := range keys {
 			if ctx.Err() != nil {
 				return
 			}
-			<-c.flights.DoChan(key, func() (any, error) {
-				return c.inside(ctx, nil, key, func(ctx context.Context, _ *pass) (*entry, error) {
-					if e := c.lookup(key); e != nil && idle(e, c.clock.Now()) {
-						c.entries.Delete(key)
-						e.kill()
-						if c.canRevoke() && c.revokeEntry(ctx, e) != nil {
-							c.supersede(key, &entry{}, e, c.clock.Now()) // for Shutdown
-						}
+			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, _ *flight.Flight) (*entry, error) {
+				if e := c.lookup(key); e != nil && idle(e, c.clock.Now()) {
+					c.entries.Delete(key)
+					e.kill()
+					if c.canRevoke() && c.revokeEntry(ctx, e) != nil {
+						c.supersede(key, &entry{}, e, c.clock.Now()) // for Shutdown
 					}
-					return nil, nil
-				})
+				}
+				return nil, nil
 			})
 		}
 	})

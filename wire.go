@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/origin"
 )
 
@@ -77,19 +78,19 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	if core == nil {
 		return nil, errNoCache
 	}
-	if core.closed.Load() && !insideOf(ctx, core) {
+	if core.flights.Closed() && !core.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
 	o := operation{name: op, scrub: scrubberFor(req.Header, paramsOf(req))}
-	f, credentials := flightOf(ctx, core), req.Header.Get("Authorization") != ""
+	n, credentials := core.notesOf(ctx), req.Header.Get("Authorization") != ""
 	done := func(error) {}
-	if f != nil {
-		o.grant = f.kind
-		f.goesOn()
-		f.password = f.password || credentials
+	if n != nil {
+		o.grant = n.grant
+		n.goesOn()
+		n.password = n.password || credentials
 		if strings.HasPrefix(req.Header.Get("Authorization"), "Basic ") { // others may change from one time to the next
 			var err error
-			if done, err = core.attempt(ctx, f, core.salt.Hash("Authorization\x00"+req.Header.Get("Authorization"))); err != nil {
+			if done, err = core.attempt(ctx, n, core.salt.Hash("Authorization\x00"+req.Header.Get("Authorization"))); err != nil {
 				return nil, err
 			}
 		}
@@ -104,8 +105,8 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	if f != nil {
-		f.accepted = credentials
+	if n != nil {
+		n.accepted = credentials
 	}
 	return &http.Response{
 		StatusCode: ans.status, Status: fmt.Sprintf("%d %s", ans.status, http.StatusText(ans.status)),
@@ -131,15 +132,15 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*answ
 	case <-ctx.Done():
 		return nil, c.unanswered(op, req.URL, context.Cause(ctx), false)
 	}
-	f := flightOf(ctx, c)
-	if err := c.outage.active(c.clock.Now()); err != nil && f != nil && !isPrivileged(ctx, c) {
+	n := c.notesOf(ctx)
+	if err := c.outage.active(c.clock.Now()); err != nil && n != nil && !c.flights.IsPrivileged(ctx) {
 		return nil, err
 	}
-	if f != nil {
-		f.asked = true
+	if n != nil {
+		n.asked = true
 	}
 	var connecting, connected atomic.Bool
-	ctx = httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
+	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{
 		GetConn: func(string) { connecting.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 		// Hides the network part of a caller's trace, which net/http keeps elsewhere.

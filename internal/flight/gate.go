@@ -1,22 +1,23 @@
-package tokencache
+package flight
 
 import (
 	"context"
 	"sync"
 )
 
-// A gate knows what is under way. Once it is closed nothing enters, and whoever closed it can wait until all have left.
+// A gate knows what is under way. Once it is closed nothing enters any more, and Drain can wait until
+// everything has left.
 type gate struct {
-	mu     sync.Mutex // guards what follows, never held while waiting
+	mu     sync.Mutex // guards what follows; never held while waiting
 	closed bool
-	inside map[*pass]int // how often each of them has to leave
-	empty  chan struct{} // made by the first who waits, closed when the last pass is given back
+	inside map[*pass]int // how often each pass has to leave
+	empty  chan struct{} // made by the first who waits, closed when the last pass leaves
 }
 
-// A pass is held by one flight, and by its user code, which can outlive it.
+// A pass is held by one flight, and by user code of it that can outlive it.
 type pass struct{ cancel context.CancelFunc }
 
-// enter returns nil when the gate is closed, unless privileged: what Shutdown itself needs.
+// enter returns nil if the gate is closed, unless privileged.
 func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -31,7 +32,7 @@ func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
 	return p
 }
 
-// stay makes a pass that is inside leave once more before it has left.
+// stay lets a pass that is inside leave once more before it has left.
 func (g *gate) stay(p *pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -57,7 +58,8 @@ func (g *gate) close() {
 	g.closed = true
 }
 
-// drain waits until all have left. When ctx ends first it tells them to stop and returns how many there were.
+// drain waits until everything has left. If ctx ends first it cancels what is inside, and returns how
+// much that is.
 func (g *gate) drain(ctx context.Context) int {
 	g.mu.Lock()
 	if len(g.inside) == 0 {
