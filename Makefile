@@ -3,31 +3,55 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: test lint unit outside modules examples fuzz bench bench-quick pictures page soak
+.PHONY: test lint figures unit outside modules examples fuzz bench bench-quick pictures page soak slow
 
 FUZZTIME   ?= 20s
 BENCHTIME  ?= 1s
 HISTORIES  ?= 20000
 BENCHCOUNT ?= 6
 
+# CIRCLE is how many files of the root package may depend on each other in a circle.
+CIRCLE ?= 4
+
 # The modules of go.work are tested together. Those outside of it have dependencies that must not choose versions for the
-# others; tools has no packages.
+# others.
 MODULES := $(patsubst %/go.mod,%,$(shell find . -name node_modules -prune -o -name go.mod -print | sort))
 INSIDE  := $(patsubst $(CURDIR)%,.%,$(shell cd -P . && go list -m -f '{{.Dir}}'))
-OUTSIDE := $(filter-out $(INSIDE) ./tools,$(MODULES))
+OUTSIDE := $(filter-out $(INSIDE),$(MODULES))
 
-STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
-BENCHSTAT   := GOWORK=off go tool -modfile=$(CURDIR)/tools/go.mod benchstat
+TOOL        := GOWORK=off go tool -modfile=$(CURDIR)/tools/go.mod
+GOFUMPT     := $(TOOL) gofumpt
+STATICCHECK := $(TOOL) staticcheck
+BENCHSTAT   := $(TOOL) benchstat
+LAYERS      := cd tools && GOWORK=off go run ./layers -dir ..
 
-# test is everything that a change has to pass.
-test: lint unit outside modules examples fuzz bench-quick
+# test is everything that a change has to pass. It stops at the first part that fails, and says how long each took.
+PARTS := lint unit outside modules examples fuzz bench-quick
 
+test:
+	@table=; status=0; \
+	for part in $(PARTS); do \
+		start=$$SECONDS; result=; \
+		$(MAKE) --no-print-directory $$part || { status=$$?; result='  failed'; }; \
+		printf -v row '%-12s %5d s%s' $$part $$((SECONDS - start)) "$$result"; \
+		table+="$$row"$$'\n'; \
+		[ $$status = 0 ] || break; \
+	done; \
+	echo "== time of each part"; printf '%s' "$$table"; exit $$status
+
+# lint also vets what other systems compile, because files and calls can differ there.
 lint:
-	@echo "== gofmt, go vet, staticcheck"
-	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted:"; echo "$$files"; exit 1; }
+	@echo "== gofumpt, go vet, staticcheck, layers"
+	@files=$$($(GOFUMPT) -l .); [ -z "$$files" ] || { echo "not formatted as gofumpt does:"; echo "$$files"; exit 1; }
 	@go vet work
+	@for os in darwin windows; do GOOS=$$os go vet work; done
 	@for dir in $(OUTSIDE); do (cd $$dir && GOWORK=off go vet ./...); done
-	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && GOWORK=off $(STATICCHECK) ./...); done
+	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && $(STATICCHECK) ./...); done
+	@$(LAYERS) -circle $(CIRCLE)
+
+# figures prints the size of the library, and how much its files and packages depend on each other.
+figures:
+	@$(LAYERS) -figures
 
 unit:
 	@echo "== go test, workspace"
@@ -52,7 +76,7 @@ outside: $(OIDC_PROVIDER)/node_modules/.package-lock.json
 # modules proves that every module stands alone, as its users see it.
 modules:
 	@echo "== every module by itself"
-	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && GOWORK=off go build ./...); done
+	@for dir in $(INSIDE) $(OUTSIDE); do (cd $$dir && GOWORK=off go build -o /dev/null ./...); done
 	@for dir in $(MODULES); do (cd $$dir && GOWORK=off go mod tidy -diff); done
 
 examples:
@@ -100,6 +124,13 @@ pictures:
 page:
 	@$(SIDE_BY_SIDE) -page ../../docs/benchmarks.md $(if $(ONLY),-only $(ONLY))
 
-# soak lives through HISTORIES random histories and prints what was simulated.
+# soak lives through HISTORIES random histories and prints what was simulated. SOAKTIME bounds it; 0 is no bound.
+SOAKTIME ?= 0
+
 soak:
-	@SOAK_HISTORIES=$(HISTORIES) go test -count=1 -timeout 0 -v -run '^TestSimulation$$' . | grep -vE '^(=== | *---)'
+	@SOAK_HISTORIES=$(HISTORIES) go test -count=1 -timeout $(SOAKTIME) -v -run '^TestSimulation$$' . | grep -vE '^(=== | *---)'
+
+# slow is what takes too long for every change. CI runs it after test.
+slow:
+	@echo "== simulation, more histories"
+	@$(MAKE) --no-print-directory soak SOAKTIME=20m

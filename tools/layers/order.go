@@ -1,0 +1,23 @@
+package main
+
+// order lists the packages of internal/ from the bottom up. Each may import only those before it.
+var order = []string{
+	"clock",
+	"table",
+	"challenge",
+	"origin",
+	"fingerprint",
+	"scrub",
+	"replay",
+	"rejection",
+	"wire",
+	"spent",
+	"entry",
+	"holdoff",
+	"flight",
+}
+
+// testsOnly lists the packages of internal/ that exist for tests: only tests and the packages of
+// this list may import them. They may import any package of internal/, and simulation may import the
+// root package as well.
+var testsOnly = []string{"simulation", "hook"}

@@ -1,0 +1,2 @@
+// Package clock imports nothing.
+package clock

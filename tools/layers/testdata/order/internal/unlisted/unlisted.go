@@ -1,0 +1,2 @@
+// Package unlisted is not in the list.
+package unlisted

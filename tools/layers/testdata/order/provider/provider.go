@@ -1,0 +1,4 @@
+// Package provider imports a package that only tests may import.
+package provider
+
+import _ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/simulation"
