@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/entry"
 )
 
 // readToken reads a token answer (RFC 6749 section 5.1), JSON or form-encoded, whatever the 2xx status.
@@ -41,7 +43,7 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 		return nil, fail(err)
 	}
 	tok := &oauth2.Token{AccessToken: access, RefreshToken: refresh, TokenType: "Bearer"}
-	if err := validBearer(tok); err != nil {
+	if err := entry.Check(tok); err != nil {
 		return nil, fail(err)
 	}
 	lifetime := c.cfg.Dialect.Lifetime
@@ -51,7 +53,7 @@ func (c *core) readToken(op operation, to *url.URL, ans *answer) (*oauth2.Token,
 	switch life := lifetime(fields, ans.sent.Wall); {
 	case life == 0:
 	case life == NeverExpires:
-		tok.ExpiresIn = endless
+		tok.ExpiresIn = entry.Endless
 	default:
 		tok.Expiry = ans.sent.Wall.Add(life)
 		tok.ExpiresIn = int64(life / time.Second)

@@ -2,18 +2,18 @@ package tokencache
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net/http"
 	"net/url"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/flight"
+	"github.com/tokencache/tokencache/internal/spent"
 	"github.com/tokencache/tokencache/internal/table"
 )
 
@@ -33,17 +33,14 @@ type core struct {
 	mark   *mark // of the errors that are this core's
 	clock  clock.Clock
 
-	entries    *table.Table[*entry]   // level 2, by key
-	superseded *table.Table[*entry]   // that still live at the server, by key and number
-	failures   *table.Table[*failure] // by key
-	sessions   *table.Table[*session] // by key
-	numbers    atomic.Uint64          // for the keys of superseded
+	shelf    *entry.Shelf           // level 2
+	failures *table.Table[*failure] // by key
 
-	flights   flight.Group[*entry]
+	flights   flight.Group[*entry.Entry]
 	slots     chan struct{} // one for each request under way
 	ending    chan struct{} // held by the Shutdown at work
 	outage    outage        // the hold-off of all keys
-	spent     session       // refresh tokens that must not be sent again, under whatever name
+	spent     *spent.Memory // refresh tokens that must not be sent again, under whatever name
 	passwords turns         // one request at a time carries the same password or refresh token
 	disowner  disowner      // of tokens that do not authenticate a revocation
 }
@@ -61,9 +58,10 @@ func New(cfg Config) (*Cache, error) {
 	c := &core{
 		salt: salt,
 		cfg:  cfg, mark: new(mark), client: privateClient(cfg.HTTPClient),
-		entries: table.New[*entry](), superseded: table.New[*entry](), failures: table.New[*failure](), sessions: table.New[*session](),
-		slots: make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
+		failures: table.New[*failure](),
+		slots:    make(chan struct{}, cfg.MaxConcurrent), ending: make(chan struct{}, 1),
 	}
+	c.shelf, c.spent = entry.NewShelf(c.canRevoke()), spent.New(&c.salt)
 	c.flights.Timeout, c.flights.ErrClosed, c.flights.ErrReentrant = cfg.Timeout, ErrClosed, errReentrant
 	c.cache = &Cache{}
 	c.cache.core.Store(c)
@@ -131,59 +129,7 @@ func (c *Cache) Close() error {
 
 func (c *core) close() {
 	c.flights.Close()
-	for _, e := range c.entries.All() {
-		e.serve(check)
-	}
-}
-
-// lookup is level 2.
-func (c *core) lookup(key string) *entry {
-	e, _ := c.entries.Get(key)
-	return e
-}
-
-// regretted is how long an expired entry stays, so that its successor can be compared with it.
-const regretted = 2 * time.Second
-
-// publish makes e the current entry of its key and lets its predecessor die. Only flights call it.
-func (c *core) publish(key string, e, prev *entry, now clock.Instant) {
-	ttl := table.Forever
-	if e.refresh == "" && e.expires != clock.Never {
-		ttl = max(e.lives(now), 0) + regretted
-	}
-	if prev != nil && prev != e {
-		e.before = c.supersede(key, e, prev, now)
-		c.endOrphans(key, prev.before, now)
-	}
-	swept := c.entries.Set(key, e, ttl)
-	if prev != nil && prev != e {
-		prev.kill()
-	}
-	if swept && c.cfg.MaxIdle > 0 {
-		c.forgetIdle(now)
-	}
-}
-
-// supersede remembers a token that was replaced but still lives, because Source.Revoke and Shutdown have to revoke it too.
-// It returns the number under which it lies there, 0 for none.
-func (c *core) supersede(key string, e, prev *entry, now clock.Instant) uint64 {
-	left := prev.lives(now)
-	orphaned := prev.refresh != "" && prev.refresh != e.refresh && (!prev.spent.Load() || prev.doubtful.Load())
-	if !orphaned && (e.header == prev.header || left <= 0) || !c.canRevoke() {
-		return 0
-	}
-	ttl := left
-	if orphaned || left == clock.Never {
-		ttl = table.Forever
-	}
-	prev.orphaned.Store(orphaned || left == clock.Never)
-	number := c.numbers.Add(1)
-	c.superseded.Set(numbered(key, number), prev, ttl)
-	return number
-}
-
-func numbered(key string, number uint64) string {
-	return string(binary.AppendUvarint([]byte(key), number))
+	c.shelf.Recheck()
 }
 
 // RequestToken sends one token request (RFC 6749 section 4) with the given parameters, authenticated as the client, and

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 )
 
 // A token of the client that is being revoked authenticates that itself where the client's token does (see
@@ -15,8 +16,8 @@ import (
 type revocationKey struct{}
 
 // revoking returns the context in which the request that revokes e is made.
-func revoking(ctx context.Context, e *entry) context.Context {
-	if e.owner.Value().client == "" {
+func revoking(ctx context.Context, e *entry.Entry) context.Context {
+	if e.Owner().Client == "" {
 		return ctx
 	}
 	return context.WithValue(ctx, revocationKey{}, e)
@@ -24,8 +25,8 @@ func revoking(ctx context.Context, e *entry) context.Context {
 
 // underRevocation returns the token of s's key that is being revoked in ctx, dead or not; nil if there is none, or if it has
 // expired.
-func (s *source) underRevocation(ctx context.Context) *entry {
-	if e, ok := ctx.Value(revocationKey{}).(*entry); ok && e.owner.Value().client == s.key() && e.header != "" && e.age(s.core.clock.Now()) != expired {
+func (s *source) underRevocation(ctx context.Context) *entry.Entry {
+	if e, ok := ctx.Value(revocationKey{}).(*entry.Entry); ok && e.Owner().Client == s.key() && e.Header() != "" && e.Age(s.core.clock.Now()) != entry.Expired {
 		return e
 	}
 	return nil
@@ -66,15 +67,14 @@ func (c *core) disown(authorization string) bool {
 	if d.vain > 0 && now-d.last >= int64(disownEvery) {
 		d.vain = 0
 	}
-	for _, e := range c.entries.All() {
-		if e.header != authorization || !e.alive() {
-			continue
-		}
-		if d.vain >= disownMost {
-			return false
-		}
-		d.vain, d.last = d.vain+1, now
-		e.kill()
+	e := c.shelf.Find(authorization)
+	if e == nil {
+		return true
 	}
+	if d.vain >= disownMost {
+		return false
+	}
+	d.vain, d.last = d.vain+1, now
+	e.Kill()
 	return true
 }

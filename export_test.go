@@ -6,7 +6,13 @@ import "time"
 func SetWall(c *Cache, wall func() time.Time) { c.core.Load().clock.Wall = wall }
 
 // Remembered is how many replaced tokens a cache holds, dead ones included.
-func Remembered(c *Cache) int { return c.core.Load().superseded.Len() }
+func Remembered(c *Cache) int {
+	_, n := c.core.Load().shelf.Len()
+	return n
+}
 
 // Entries is how many keys have a token, an expired one included.
-func Entries(c *Cache) int { return c.core.Load().entries.Len() }
+func Entries(c *Cache) int {
+	n, _ := c.core.Load().shelf.Len()
+	return n
+}

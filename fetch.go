@@ -7,7 +7,9 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
+	"github.com/tokencache/tokencache/internal/spent"
 )
 
 // Why a flight was asked for.
@@ -21,16 +23,16 @@ const (
 // A want is what one caller asks of a flight.
 type want struct {
 	reason string
-	seen   *entry // the entry that does not serve this caller, may be nil
-	target string // what rejected it, for reasonRejected
+	seen   *entry.Entry // the entry that does not serve this caller, may be nil
+	target string       // what rejected it, for reasonRejected
 }
 
 // notes are what the requests of a flight leave for one another and for the flight.
 type notes struct {
 	key      string
 	grant    string // its name
-	prev     *entry
-	session  *session
+	prev     *entry.Entry
+	session  *spent.Session
 	password bool           // a user's credentials were sent, and may have been refused
 	accepted bool           // they were not, if the grant goes on
 	secret   uint64         // hash of the password that was sent
@@ -56,21 +58,21 @@ func (n *notes) goesOn() {
 
 // left is how long the token that the flight replaces can still be served.
 func (n *notes) left(now clock.Instant) time.Duration {
-	if n.prev == nil || !n.prev.alive() {
+	if n.prev == nil || !n.prev.Alive() {
 		return 0
 	}
-	return n.prev.remaining(now)
+	return n.prev.Remaining(now)
 }
 
 // renewal returns what a flight of the source's key does for a caller who wants w.
-func (c *core) renewal(s *source, w want) func(context.Context, *flight.Flight) (*entry, error) {
-	return func(ctx context.Context, f *flight.Flight) (*entry, error) { return c.renew(ctx, f, s, w) }
+func (c *core) renewal(s *source, w want) func(context.Context, *flight.Flight) (*entry.Entry, error) {
+	return func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) { return c.renew(ctx, f, s, w) }
 }
 
 // renew is the body of a flight: look again, ask the grant, publish.
-func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (*entry, error) {
+func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (*entry.Entry, error) {
 	now := c.clock.Now()
-	prev := c.lookup(s.key())
+	prev := c.shelf.Current(s.key())
 	taken, anew, err := c.adopt(s, prev, now)
 	if err != nil {
 		return nil, err
@@ -79,15 +81,15 @@ func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (
 		c.publish(s.key(), taken, prev, now)
 		return taken, nil
 	}
-	if !anew && prev != nil && prev.alive() {
-		switch a := prev.age(now); {
-		case a == fresh && (w.reason != reasonRejected || prev != w.seen):
+	if !anew && prev != nil && prev.Alive() {
+		switch a := prev.Age(now); {
+		case a == entry.Fresh && (w.reason != reasonRejected || prev != w.seen):
 			return prev, nil
-		case a == stale && w.reason == reasonRejected && prev != w.seen:
+		case a == entry.Stale && w.reason == reasonRejected && prev != w.seen:
 			return prev, nil
 		}
 	}
-	if prev == nil && w.seen != nil && w.seen.alive() {
+	if prev == nil && w.seen != nil && w.seen.Alive() {
 		prev = w.seen
 	}
 	if anew {
@@ -99,14 +101,14 @@ func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (
 	}
 	defer release()
 	if w.reason == reasonRejected && prev != nil {
-		prev.setSuspect()
-		defer prev.clearSuspect()
-		prev.letReplaysEnd(ctx)
+		prev.BeginRenewal()
+		defer prev.EndRenewal()
+		letReplaysEnd(ctx, prev)
 	}
-	if err := c.waitForTurn(ctx, prev); err != nil {
+	if err := flight.Sleep(ctx, prev.Wait()); err != nil {
 		return nil, err
 	}
-	replaced := prev.full()
+	replaced := prev.Full()
 	if anew || prev == nil {
 		replaced = s.saved()
 	}
@@ -116,7 +118,7 @@ func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (
 		return nil, err
 	}
 	if prev != nil {
-		e.Follow(&prev.Record, w.target, clock.Monotonic())
+		e.Rejections.Follow(&prev.Rejections, w.target, clock.Monotonic())
 	}
 	c.publish(s.key(), e, prev, c.clock.Now())
 	return e, nil
@@ -126,33 +128,25 @@ func (c *core) renew(ctx context.Context, f *flight.Flight, s *source, w want) (
 const replaysWait = time.Second / 4
 
 // letReplaysEnd waits until the requests that were repeated with e are answered: a server that lets only the newest token
-// live would reject them for the renewal's sake, and they are not repeated again. New ones do not come while e is suspect.
-func (e *entry) letReplaysEnd(ctx context.Context) {
-	for end := clock.Monotonic() + int64(replaysWait); e.replays.Load() > 0 && clock.Monotonic() < end; {
+// live would reject them for the renewal's sake, and they are not repeated again. New ones do not come during the renewal.
+func letReplaysEnd(ctx context.Context, e *entry.Entry) {
+	for end := clock.Monotonic() + int64(replaysWait); e.Replaying() && clock.Monotonic() < end; {
 		if flight.Sleep(ctx, time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-// waitForTurn keeps a server that hands out the same dying token again from being asked more than once a second.
-func (c *core) waitForTurn(ctx context.Context, prev *entry) error {
-	if prev == nil || prev.repeat == 0 {
-		return nil
-	}
-	return flight.Sleep(ctx, time.Duration(prev.repeat-clock.Monotonic()))
-}
-
 // fetch obtains a token and makes an entry of it. This is where a level below this process would be asked first.
-func (c *core) fetch(ctx context.Context, f *flight.Flight, s *source, w want, prev *entry, replaced *oauth2.Token) (*entry, error) {
+func (c *core) fetch(ctx context.Context, f *flight.Flight, s *source, w want, prev *entry.Entry, replaced *oauth2.Token) (*entry.Entry, error) {
 	n := &notes{key: s.key(), grant: s.name, prev: prev, session: c.sessionOf(s)}
 	f.State = n
 	report := Fetch{Grant: s.name, Subject: s.subject, Reason: w.reason}
 	begin := c.clock.Now()
 	if prev != nil {
-		report.Remaining = prev.remaining(begin)
+		report.Remaining = prev.Remaining(begin)
 	}
-	var e *entry
+	var e *entry.Entry
 	for {
 		start := c.clock.Now()
 		report.Attempt++
@@ -207,6 +201,76 @@ func (c *core) rememberLate(s *source, tok *oauth2.Token) {
 	if err != nil {
 		return
 	}
-	e.kill()
-	c.supersede(s.key(), &entry{}, e, c.clock.Now())
+	e.Kill()
+	c.shelf.Retire(s.key(), e, c.clock.Now())
+}
+
+// newEntry makes an entry of a token that was asked for at start and replaces prev, which may be nil.
+func (c *core) newEntry(s *source, tok *oauth2.Token, start clock.Instant, prev *entry.Entry) (*entry.Entry, error) {
+	return entry.New(tok, s.owner(), start, c.clock.Now(), prev, entry.Terms{MaxAge: c.cfg.MaxAge, RenewalWindow: c.cfg.RenewalWindow})
+}
+
+// publish makes e the current entry of its key. Only flights call it.
+func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
+	unused, swept := c.shelf.Publish(key, e, prev, now)
+	c.revokeUnused(unused)
+	if swept && c.cfg.MaxIdle > 0 {
+		c.forgetIdle(now)
+	}
+}
+
+// sessionOf returns the memory of a refresh token session, and nil for every other grant: only sessions bring saved
+// tokens from outside.
+func (c *core) sessionOf(s *source) *spent.Session {
+	if s.saved() == nil {
+		return nil
+	}
+	return c.spent.Of(s.key())
+}
+
+// saved is the token that a session's source was made with; nil for every other grant.
+func (s *source) saved() *oauth2.Token {
+	g, ok := s.grant.(RefreshTokenGrant)
+	if !ok {
+		return nil
+	}
+	if g.saved != nil {
+		return g.saved()
+	}
+	return &oauth2.Token{RefreshToken: g.Token.Reveal()}
+}
+
+// knows reports whether the cache has learnt all that s could tell: e is what became of its saved token, or of a later
+// one of the same session.
+func (s *source) knows(e *entry.Entry) bool {
+	if s.known.Load() {
+		return true
+	}
+	saved := s.saved()
+	if saved == nil || saved.RefreshToken == "" || e.RefreshToken() == saved.RefreshToken ||
+		s.core.sessionOf(s).Has(saved.RefreshToken) {
+		s.known.Store(true)
+		return true
+	}
+	return false
+}
+
+// adopt looks at a saved token that the cache does not know. It returns an entry if the saved access token can be used
+// as it is, or that its refresh token begins the session anew.
+func (c *core) adopt(s *source, prev *entry.Entry, now clock.Instant) (taken *entry.Entry, anew bool, err error) {
+	saved := s.saved()
+	if saved == nil || prev != nil && s.knows(prev) {
+		return nil, false, nil
+	}
+	memory := c.sessionOf(s)
+	if saved.RefreshToken != "" && memory.Has(saved.RefreshToken) {
+		return nil, false, nil
+	}
+	usable := saved.AccessToken != "" && !memory.Has(saved.AccessToken) &&
+		(saved.Expiry.IsZero() || now.Wall.Before(saved.Expiry))
+	if !usable {
+		return nil, saved.RefreshToken != "", nil
+	}
+	taken, err = c.newEntry(s, saved, now, nil)
+	return taken, false, err
 }

@@ -132,7 +132,7 @@ var errNoRefreshToken = errors.New("tokencache: the session has no refresh token
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	if n := c.core.Load().notesOf(ctx); n != nil && n.prev != nil && n.prev.spent.Load() {
+	if n := c.core.Load().notesOf(ctx); n != nil && n.prev != nil && n.prev.Spent() {
 		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrRefreshTokenSpent}
 	}
 	if replaced == nil || replaced.RefreshToken == "" {

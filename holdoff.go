@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/table"
 )
@@ -269,14 +270,14 @@ const (
 
 // retryAfter decides whether a failed attempt is repeated inside the flight, and when: only where nothing can be
 // consumed by it and somebody waits, with full jitter.
-func (c *core) retryAfter(s *source, prev *entry, err error, attempt int, begin clock.Instant) (time.Duration, bool) {
+func (c *core) retryAfter(s *source, prev *entry.Entry, err error, attempt int, begin clock.Instant) (time.Duration, bool) {
 	var e *Error
 	g, isClient := s.grant.(ClientCredentialsGrant)
 	if !isClient || g.UseRefreshToken || attempt >= attemptsMost || !errors.As(err, &e) {
 		return 0, false
 	}
 	now := c.clock.Now()
-	if prev != nil && prev.alive() && prev.age(now) != expired {
+	if prev != nil && prev.Alive() && prev.Age(now) != entry.Expired {
 		return 0, false
 	}
 	switch e.StatusCode {

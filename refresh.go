@@ -16,8 +16,8 @@ func (c *core) beforeRequest(n *notes, refresh string) error {
 		n.secret = c.salt.Hash(refresh)
 	}
 	if refresh != "" {
-		spent := c.spent.has(c.salt.Hash(refresh)) || n.prev != nil && n.prev.refresh == refresh && n.prev.spent.Load() ||
-			n.session != nil && n.session.has(c.salt.Hash(refresh))
+		spent := c.spent.Has(refresh) || n.prev != nil && n.prev.RefreshToken() == refresh && n.prev.Spent() ||
+			n.session != nil && n.session.Has(refresh)
 		if spent {
 			return &Error{Op: "token request", Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 		}
@@ -37,14 +37,13 @@ func (c *core) afterRefresh(n *notes, refresh string, tok *oauth2.Token, err err
 	case err != nil && !(sent && mayHaveConsumed(e)):
 		return nil, err
 	}
-	c.spent.add(c.salt.Hash(refresh))
+	c.spent.Add(refresh)
 	if n != nil {
-		if n.prev != nil && n.prev.refresh == refresh {
-			n.prev.doubtful.Store(err != nil && e.Code != "invalid_grant")
-			n.prev.spent.Store(true)
+		if n.prev != nil && n.prev.RefreshToken() == refresh {
+			n.prev.Spend(err != nil && e.Code != "invalid_grant")
 		}
 		if n.session != nil {
-			n.session.add(c.salt.Hash(refresh))
+			n.session.Add(refresh)
 		}
 	}
 	if err != nil && e.kind != ErrInvalidGrant {

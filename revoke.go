@@ -7,10 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 )
 
@@ -47,7 +46,7 @@ func (s *source) revoke(ctx context.Context) error {
 			return flight.Leaving(ctx)
 		}
 		// A flight of its own, so that no renewal is under way: what it fetched would survive.
-		_, mine, err := c.flights.Do(ctx, s.key(), func(ctx context.Context, _ *flight.Flight) (*entry, error) {
+		_, mine, err := c.flights.Do(ctx, s.key(), func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
 			return nil, c.revokeKey(ctx, s)
 		})
 		if mine {
@@ -58,67 +57,60 @@ func (s *source) revoke(ctx context.Context) error {
 
 // revokeKey drops and revokes everything that the key holds.
 func (c *core) revokeKey(ctx context.Context, s *source) error {
-	var all []*entry
-	if e := c.lookup(s.key()); e != nil {
+	var all []*entry.Entry
+	if e := c.shelf.Current(s.key()); e != nil {
 		all = append(all, e)
 	}
-	if e := c.endSession(s); e != nil && !slices.ContainsFunc(all, func(known *entry) bool { return known.refresh == e.refresh }) {
+	if e := c.endSession(s); e != nil && !slices.ContainsFunc(all, func(known *entry.Entry) bool { return known.RefreshToken() == e.RefreshToken() }) {
 		all = append(all, e)
 	}
-	defer c.entries.Delete(s.key())
+	defer c.shelf.Drop(s.key())
 	var errs []error
 	for _, e := range all {
 		if !c.canRevoke() {
-			e.kill()
+			e.Kill()
 			errs = append(errs, errNoRevokeURL)
 			continue
 		}
 		if err := c.revokeEntry(ctx, e); err != nil {
 			errs = append(errs, err)
-			defer c.supersede(s.key(), &entry{}, e, c.clock.Now()) // for Shutdown, or another Revoke
+			defer c.shelf.Retire(s.key(), e, c.clock.Now()) // for Shutdown, or another Revoke
 		}
 	}
 	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key()))...)
 }
 
 // endSession marks the tokens of a session as spent. It returns its saved token as an entry if the cache did not know it.
-func (c *core) endSession(s *source) *entry {
+func (c *core) endSession(s *source) *entry.Entry {
 	saved := s.saved()
 	if saved == nil {
 		return nil
 	}
 	memory, tokens := c.sessionOf(s), []string{saved.RefreshToken, saved.AccessToken}
-	unknown := saved.RefreshToken != "" && !memory.has(c.salt.Hash(saved.RefreshToken))
-	if e := c.lookup(s.key()); e != nil {
-		tokens = append(tokens, e.refresh)
+	unknown := saved.RefreshToken != "" && !memory.Has(saved.RefreshToken)
+	if e := c.shelf.Current(s.key()); e != nil {
+		tokens = append(tokens, e.RefreshToken())
 	}
 	for _, t := range tokens {
 		if t != "" {
-			memory.add(c.salt.Hash(t))
+			memory.Add(t)
 		}
 	}
 	if !unknown {
 		return nil
 	}
-	e := &entry{refresh: saved.RefreshToken, owner: s.owner(), expires: clock.Never, ends: clock.Never, fresh: clock.Never}
-	if saved.AccessToken != "" {
-		e.header = "Bearer " + saved.AccessToken
-	}
-	return e
+	return entry.NewRefresh(saved, s.owner())
 }
 
 // revokeSuperseded revokes what the key held before and what still lives of it.
 func (c *core) revokeSuperseded(ctx context.Context, key string) error {
 	var errs []error
-	for number, e := range c.superseded.All() {
-		if !strings.HasPrefix(number, key) {
-			continue
-		}
-		if err := c.revokeEntry(ctx, e); err != nil {
+	for slot := range c.shelf.Superseded(key) {
+		if err := c.revokeEntry(ctx, slot.Entry); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		c.superseded.Delete(number)
+		slot.Clear()
 	}
 	return errors.Join(errs...)
 }
@@ -126,25 +118,25 @@ func (c *core) revokeSuperseded(ctx context.Context, key string) error {
 func (c *core) canRevoke() bool { return c.cfg.RevokeURL != "" || c.cfg.Dialect.Revocation != nil }
 
 // revokeEntry revokes both tokens of an entry. The entry is dead before the first request is sent.
-func (c *core) revokeEntry(ctx context.Context, e *entry) error {
+func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
 	return errors.Join(c.revokeTokens(ctx, e)...)
 }
 
 // revokeTokens is revokeEntry with an error for each token that could not be revoked.
-func (c *core) revokeTokens(ctx context.Context, e *entry) (errs []error) {
-	if e.refresh != "" {
-		errs = append(errs, c.revokeToken(ctx, e, e.refresh, hintRefresh))
+func (c *core) revokeTokens(ctx context.Context, e *entry.Entry) (errs []error) {
+	if e.RefreshToken() != "" {
+		errs = append(errs, c.revokeToken(ctx, e, e.RefreshToken(), hintRefresh))
 	}
 	// A clock that was set forward does not end a token at the server.
-	if e.header != "" && e.lives(c.clock.Now()) > 0 {
-		errs = append(errs, c.revokeToken(ctx, e, e.header[len("Bearer "):], hintAccess))
+	if e.Header() != "" && e.RemainingAtServer(c.clock.Now()) > 0 {
+		errs = append(errs, c.revokeToken(ctx, e, e.AccessToken(), hintAccess))
 	}
-	e.kill()
+	e.Kill()
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // revokeToken asks the server to revoke one token.
-func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) error {
+func (c *core) revokeToken(ctx context.Context, e *entry.Entry, token, hint string) error {
 	ctx, cancel := c.flights.WithTimeout(c.flights.Privileged(ctx))
 	defer cancel()
 	send := func() error { // what authenticates it, and what sends it, is user code
@@ -162,7 +154,7 @@ func (c *core) revokeToken(ctx context.Context, e *entry, token, hint string) er
 	if errors.Is(err, errNotAsked) {
 		return nil
 	}
-	c.revoked(ctx, Revocation{Grant: e.owner.Value().grant, Hint: hint, Err: err})
+	c.revoked(ctx, Revocation{Grant: e.Owner().Grant, Hint: hint, Err: err})
 	return err
 }
 
@@ -179,7 +171,7 @@ func revokeAfter(err error, attempt int) (time.Duration, bool) {
 	return e.RetryAfter + rand.N(backoffFirst<<min(attempt, 4)), true
 }
 
-func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string) error {
+func (c *core) sendRevocation(ctx context.Context, e *entry.Entry, token, hint string) error {
 	for try := 1; ; try++ {
 		authorization, err := c.tryRevocation(ctx, e, token, hint)
 		var failed *Error
@@ -190,10 +182,10 @@ func (c *core) sendRevocation(ctx context.Context, e *entry, token, hint string)
 }
 
 // tryRevocation sends one revocation request and tells what it was authenticated with.
-func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) (authorization string, err error) {
+func (c *core) tryRevocation(ctx context.Context, e *entry.Entry, token, hint string) (authorization string, err error) {
 	// The request is made while the token still lives: it may be what authenticates it.
 	req, scrub, err := c.revocationRequest(revoking(ctx, e), token, hint)
-	e.kill()
+	e.Kill()
 	if err != nil {
 		return "", err
 	}
@@ -201,7 +193,7 @@ func (c *core) tryRevocation(ctx context.Context, e *entry, token, hint string) 
 		return "", errNotAsked
 	}
 	authorization = req.Header.Get("Authorization")
-	op := operation{name: "revocation", grant: e.owner.Value().grant, scrub: scrub}
+	op := operation{name: "revocation", grant: e.Owner().Grant, scrub: scrub}
 	ans, err := c.send(ctx, op, req)
 	if err != nil {
 		return authorization, err

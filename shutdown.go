@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tokencache/tokencache/internal/table"
+	"github.com/tokencache/tokencache/internal/entry"
 )
 
 // revokeConcurrency is how many tokens Shutdown has revoked at once.
@@ -50,23 +50,16 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 	return failed.err()
 }
 
-// remnant is an entry that is to be revoked, and where it is kept until it is.
-type remnant struct {
-	*entry
-	in  *table.Table[*entry]
-	key string
-}
-
 func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
 	atOnce := revokeConcurrency
 	if c.cfg.Dialect.Revocation != nil {
 		atOnce = 1
 	}
-	tried := make(map[*entry]bool)
-	untried := func(some []remnant) []remnant {
-		some = slices.DeleteFunc(some, func(r remnant) bool { return tried[r.entry] })
+	tried := make(map[*entry.Entry]bool)
+	untried := func(some []entry.Slot) []entry.Slot {
+		some = slices.DeleteFunc(some, func(r entry.Slot) bool { return tried[r.Entry] })
 		for _, r := range some {
-			tried[r.entry] = true
+			tried[r.Entry] = true
 		}
 		return some
 	}
@@ -84,32 +77,28 @@ func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
 }
 
 // remnants returns what is left to revoke: users' tokens, and the client's own with the current ones last.
-func (c *core) remnants() (users, clients []remnant) {
-	for _, m := range []*table.Table[*entry]{c.superseded, c.entries} {
-		for key, e := range m.All() {
-			switch o := e.owner.Value(); {
-			case o.kept:
-			case o.client != "":
-				clients = append(clients, remnant{e, m, key})
-			default:
-				users = append(users, remnant{e, m, key})
-			}
+func (c *core) remnants() (users, clients []entry.Slot) {
+	for slot := range c.shelf.All() {
+		switch o := slot.Owner(); {
+		case o.Kept:
+		case o.Client != "":
+			clients = append(clients, slot)
+		default:
+			users = append(users, slot)
 		}
 	}
 	return users, clients
 }
 
-func (c *core) revokeSome(ctx context.Context, some []remnant, atOnce int, failed *manyErrors) {
+func (c *core) revokeSome(ctx context.Context, some []entry.Slot, atOnce int, failed *manyErrors) {
 	var mu sync.Mutex // guards failed
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for _, r := range some {
 		group.Go(func() error {
-			errs := c.revokeTokens(ctx, r.entry)
+			errs := c.revokeTokens(ctx, r.Entry)
 			if len(errs) == 0 {
-				if now, ok := r.in.Get(r.key); ok && now == r.entry { // a successor is to be revoked, too
-					r.in.Delete(r.key)
-				}
+				r.Clear()
 				return nil
 			}
 			mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 )
 
 // A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light, safe for
@@ -16,7 +17,7 @@ import (
 type Source struct {
 	// Pointers that fmt cannot follow: the grant can hold a password.
 	state atomic.Pointer[source]
-	last  atomic.Pointer[entry] // level 1
+	last  atomic.Pointer[entry.Entry] // level 1
 }
 
 // source is the state of a Source.
@@ -24,9 +25,9 @@ type source struct {
 	core          *core
 	grant         Grant
 	id            [16]byte
-	name, subject string                 // the grant's
-	last          *atomic.Pointer[entry] // the Source's
-	known         atomic.Bool            // the saved token is in the cache, or is spent
+	name, subject string                       // the grant's
+	last          *atomic.Pointer[entry.Entry] // the Source's
+	known         atomic.Bool                  // the saved token is in the cache, or is spent
 }
 
 // key is what the tables know the source's grant by. It is a string only where one is needed, and mostly on the stack.
@@ -53,8 +54,8 @@ func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.
 // [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s != nil {
-		if e := s.last.Load(); e != nil && e.until.Load() > clock.Monotonic() {
-			return &e.token, nil
+		if e := s.last.Load(); e != nil && e.Hit() {
+			return e.Token(), nil
 		}
 	}
 	state, err := s.load()
@@ -65,7 +66,7 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &e.token, nil
+	return e.Token(), nil
 }
 
 // Invalidate says that tok must not be used any more: the next call fetches another one. Nothing happens if tok is not
@@ -75,8 +76,8 @@ func (s *Source) Invalidate(tok *oauth2.Token) {
 	if err != nil || tok == nil {
 		return
 	}
-	if e := state.core.lookup(state.key()); e != nil && e.header == "Bearer "+tok.AccessToken {
-		e.kill()
+	if e := state.core.shelf.Current(state.key()); e != nil && e.AccessToken() == tok.AccessToken {
+		e.Kill()
 	}
 }
 
@@ -89,8 +90,8 @@ func (s *Source) Reset() {
 		return
 	}
 	state.core.forgetFailure(context.Background(), state)
-	if e := state.core.lookup(state.key()); e != nil {
-		e.Reset()
+	if e := state.core.shelf.Current(state.key()); e != nil {
+		e.Rejections.Reset()
 	}
 }
 
@@ -102,15 +103,15 @@ func (s *Source) Client() *http.Client {
 
 // entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock; closing the cache
 // ends hits by the entries.
-func (s *source) entry(ctx context.Context) (*entry, error) {
-	if e := s.last.Load(); e != nil && e.until.Load() > clock.Monotonic() {
+func (s *source) entry(ctx context.Context) (*entry.Entry, error) {
+	if e := s.last.Load(); e != nil && e.Hit() {
 		return e, nil
 	}
 	return s.acquire(ctx)
 }
 
 // acquire is entry without level 1.
-func (s *source) acquire(ctx context.Context) (*entry, error) {
+func (s *source) acquire(ctx context.Context) (*entry.Entry, error) {
 	for {
 		if s.core.flights.Closed() && !s.core.flights.Admits(ctx) {
 			return nil, ErrClosed
@@ -129,7 +130,7 @@ func (s *source) acquire(ctx context.Context) (*entry, error) {
 			return s.despite(ctx, err)
 		}
 		// An entry that died meanwhile has a successor, or needs one.
-		if e != nil && e.alive() {
+		if e != nil && e.Alive() {
 			s.last.Store(e)
 			return e, nil
 		}
@@ -138,85 +139,73 @@ func (s *source) acquire(ctx context.Context) (*entry, error) {
 
 // cached returns the entry of level 2 if it can be used, and otherwise what to ask of a flight. It is the one that
 // starts the renewal of a stale entry.
-func (s *source) cached(ctx context.Context) (*entry, want) {
-	e := s.core.lookup(s.key())
+func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
+	e := s.core.shelf.Current(s.key())
 	if e == nil || !s.knows(e) {
 		return nil, want{reason: reasonCold}
 	}
-	until := e.until.Load()
-	if until > clock.Monotonic() {
+	switch {
+	case e.Hit():
 		s.last.Store(e)
 		return e, want{}
-	}
-	switch until {
-	case dead:
+	case !e.Alive():
 		return nil, want{reason: reasonRejected, seen: e}
-	case suspect:
+	case e.Renewing():
 		return nil, want{reason: reasonCold}
 	}
 	now := s.core.clock.Now()
-	switch e.age(now) {
-	case fresh:
-		s.serveFrom(e, now, e.fresh)
-	case stale:
-		s.serveFrom(e, now, e.expires)
-		// A renewal that Shutdown itself started would outlive it.
-		if !s.core.flights.Closed() && !s.core.flights.Inside(ctx, s.key()) {
-			s.core.flights.Go(ctx, s.key(), s.core.renewal(s, want{reason: reasonStale, seen: e}))
-		}
-	default:
+	age := e.Age(now)
+	if age == entry.Expired {
 		return nil, want{reason: reasonExpired, seen: e}
+	}
+	e.Serve(now, age)
+	if s.core.flights.Closed() { // perhaps at this moment
+		e.Recheck()
+	}
+	// A renewal that Shutdown itself started would outlive it.
+	if age == entry.Stale && !s.core.flights.Closed() && !s.core.flights.Inside(ctx, s.key()) {
+		s.core.flights.Go(ctx, s.key(), s.core.renewal(s, want{reason: reasonStale, seen: e}))
 	}
 	s.last.Store(e)
 	return e, want{}
 }
 
-// serveFrom lets hits pass for the next wallCheck, or for less if the entry turns stale or expires before that. It does
-// not while the cache is closed, or is being closed at this moment.
-func (s *source) serveFrom(e *entry, now clock.Instant, end int64) {
-	e.used.Store(now.Mono)
-	e.serve(min(end, now.Mono+wallCheck))
-	if s.core.flights.Closed() {
-		e.serve(check)
-	}
-}
-
 // await waits for the flight, or leaves it when ctx ends.
-func (s *source) await(ctx context.Context, w want) (*entry, error) {
+func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
 	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.renewal(s, w))
 	return e, err
 }
 
 // despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
 // succeed may be good everywhere else.
-func (s *source) despite(ctx context.Context, err error) (*entry, error) {
+func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
 	if ctx.Err() != nil || s.core.flights.Closed() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
 		return nil, err
 	}
-	e := s.core.lookup(s.key())
-	if e == nil || !s.knows(e) || !e.alive() || e.age(s.core.clock.Now()) == expired {
+	e := s.core.shelf.Current(s.key())
+	if e == nil || !s.knows(e) || !e.Alive() || e.Age(s.core.clock.Now()) == entry.Expired {
 		return nil, err
 	}
 	return e, nil
 }
 
 // replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
-func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, error) {
+func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*entry.Entry, error) {
 	c := s.core
 	report := Rejection{Grant: s.name, Subject: s.subject, Target: target}
 	if c.flights.Closed() && !c.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
-	if state := e.until.Load(); state != dead && state != suspect {
-		report.HeldOff = !e.MayRenew(target, clock.Monotonic())
+	if e.Alive() && !e.Renewing() {
+		report.HeldOff = !e.Rejections.MayRenew(target, clock.Monotonic())
 		c.rejected(ctx, report)
 		if report.HeldOff {
 			return nil, nil
 		}
 	}
 	for {
-		cur := c.lookup(s.key())
-		if cur != nil && cur != e && cur.alive() && cur.until.Load() != suspect && cur.age(c.clock.Now()) != expired {
+		cur := c.shelf.Current(s.key())
+		if cur != nil && cur != e && cur.Alive() && !cur.Renewing() && cur.Age(c.clock.Now()) != entry.Expired {
 			s.last.Store(cur)
 			return cur, nil
 		}
@@ -225,7 +214,7 @@ func (s *source) replace(ctx context.Context, e *entry, target string) (*entry, 
 			return nil, err
 		}
 		// A flight that was about something else, or that had looked before e was rejected, is followed by another.
-		if next != nil && next != e && next.alive() {
+		if next != nil && next != e && next.Alive() {
 			s.last.Store(next)
 			return next, nil
 		}

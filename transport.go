@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokencache/tokencache/internal/challenge"
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/origin"
 	"github.com/tokencache/tokencache/internal/replay"
@@ -90,13 +91,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	resp, err := t.send(req, req.Body, e.header, spare)
+	resp, err := t.send(req, req.Body, e.Header(), spare)
 	if err != nil {
 		return nil, err
 	}
 	if !t.rejects(resp) {
-		if e.OnTrial() {
-			e.Answered(origin.Target(req), false, clock.Monotonic())
+		if e.Rejections.OnTrial() {
+			e.Rejections.Answered(origin.Target(req), false, clock.Monotonic())
 		}
 		return resp, nil
 	}
@@ -111,9 +112,9 @@ func (t *Transport) CloseIdleConnections() {
 }
 
 // unauthorized deals with a 401: it has the token renewed, and repeats the request if that is possible.
-func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry) (*http.Response, error) {
+func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry.Entry) (*http.Response, error) {
 	target := origin.Target(req)
-	e.Answered(target, true, clock.Monotonic())
+	e.Rejections.Answered(target, true, clock.Monotonic())
 	ctx := req.Context()
 	if !replay.Hold(resp) {
 		// The renewal could be waiting for this response's connection.
@@ -122,7 +123,7 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		defer cancel()
 	}
 	next, err := s.replace(ctx, e, target)
-	if err != nil || next == nil || next.header == e.header {
+	if err != nil || next == nil || next.Header() == e.Header() {
 		return resp, nil
 	}
 	if flight.Within(ctx) {
@@ -135,27 +136,23 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 	resp.Body.Close()
 	resp, err = t.repeat(req, body, next)
 	if err == nil {
-		next.Answered(target, t.rejects(resp), clock.Monotonic())
+		next.Rejections.Answered(target, t.rejects(resp), clock.Monotonic())
 	}
 	return resp, err
 }
 
 // repeat sends the request once more. It is counted while it is under way.
-func (t *Transport) repeat(req *http.Request, body io.ReadCloser, e *entry) (*http.Response, error) {
-	e.replays.Add(1)
-	defer e.replays.Add(-1)
-	return t.send(req, body, e.header, true)
+func (t *Transport) repeat(req *http.Request, body io.ReadCloser, e *entry.Entry) (*http.Response, error) {
+	e.BeginReplay()
+	defer e.EndReplay()
+	return t.send(req, body, e.Header(), true)
 }
 
 // foreign serves a token source that is not ours.
 func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Response, error) {
 	tok, err := src.Token()
-	switch {
-	case err != nil:
-	case tok == nil || tok.AccessToken == "":
-		err = errNoToken
-	default:
-		err = validBearer(tok)
+	if err == nil {
+		err = entry.Check(tok)
 	}
 	if err != nil {
 		return nil, refuse(req, err)

@@ -2,46 +2,32 @@ package tokencache
 
 import (
 	"context"
-	"slices"
 
 	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 )
 
 // What nobody uses any more is forgotten, and revoked if it still lives at the server.
 
 // dropRefused forgets an expired entry whose refresh token the server has refused: nothing can come of it any more.
-func (c *core) dropRefused(s *source, prev *entry) {
-	if prev != nil && prev.spent.Load() && !prev.doubtful.Load() && prev.age(c.clock.Now()) == expired {
-		c.supersede(s.key(), &entry{}, prev, c.clock.Now()) // by the other clock it may live
-		prev.kill()
-		c.entries.Delete(s.key())
+func (c *core) dropRefused(s *source, prev *entry.Entry) {
+	if prev != nil && prev.Refused() && prev.Age(c.clock.Now()) == entry.Expired {
+		c.shelf.Retire(s.key(), prev, c.clock.Now()) // by the other clock it may live
+		prev.Kill()
+		c.shelf.Drop(s.key())
 	}
 }
 
-// endOrphans revokes refresh tokens that nobody uses, once the access tokens that came with them have expired: servers
-// that send one along with every token of the client would otherwise fill the memory with them. A renewal makes one such
-// token and ends two, the latest and the first. number is that of the latest.
-func (c *core) endOrphans(key string, number uint64, now clock.Instant) {
-	var orphans []uint64
-	for number != 0 {
-		e, ok := c.superseded.Get(numbered(key, number))
-		if !ok {
-			break
-		}
-		if e.orphaned.Load() && e.refresh != "" && !e.owner.Value().kept && e.lives(now) <= 0 {
-			orphans = append(orphans, number)
-		}
-		number = e.before
-	}
-	if len(orphans) == 0 {
+// revokeUnused revokes entries whose refresh tokens nobody uses, in the background.
+func (c *core) revokeUnused(unused []entry.Slot) {
+	if len(unused) == 0 {
 		return
 	}
 	c.flights.Aside(func(ctx context.Context) {
-		for _, number := range slices.Compact([]uint64{orphans[0], orphans[len(orphans)-1]}) {
-			e, ok := c.superseded.Get(numbered(key, number))
-			if ok && c.revokeEntry(ctx, e) == nil {
-				c.superseded.Delete(numbered(key, number))
+		for _, slot := range unused {
+			if c.revokeEntry(ctx, slot.Entry) == nil {
+				slot.Clear()
 			}
 		}
 	})
@@ -50,15 +36,7 @@ func (c *core) endOrphans(key string, number uint64, now clock.Instant) {
 // forgetIdle revokes and forgets the entries that were not used for Config.MaxIdle. It does so inside their flights, so
 // that no renewal is under way, and one after the other.
 func (c *core) forgetIdle(now clock.Instant) {
-	idle := func(e *entry, now clock.Instant) bool {
-		return e.refresh != "" && !e.owner.Value().kept && now.Mono-e.used.Load() > int64(c.cfg.MaxIdle)
-	}
-	var keys []string
-	for key, e := range c.entries.All() {
-		if idle(e, now) {
-			keys = append(keys, key)
-		}
-	}
+	keys := c.shelf.Idle(now, c.cfg.MaxIdle)
 	if len(keys) == 0 {
 		return
 	}
@@ -67,12 +45,12 @@ func (c *core) forgetIdle(now clock.Instant) {
 			if ctx.Err() != nil {
 				return
 			}
-			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, _ *flight.Flight) (*entry, error) {
-				if e := c.lookup(key); e != nil && idle(e, c.clock.Now()) {
-					c.entries.Delete(key)
-					e.kill()
+			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
+				if e := c.shelf.Current(key); e != nil && e.Idle(c.clock.Now(), c.cfg.MaxIdle) {
+					c.shelf.Drop(key)
+					e.Kill()
 					if c.canRevoke() && c.revokeEntry(ctx, e) != nil {
-						c.supersede(key, &entry{}, e, c.clock.Now()) // for Shutdown
+						c.shelf.Retire(key, e, c.clock.Now()) // for Shutdown
 					}
 				}
 				return nil, nil
