@@ -88,7 +88,7 @@ func (s *Scrubber) replace(t string) string {
 
 // shows reports whether t shows a secret. "+" and the space are one, since a URL may write either for the other.
 func (s *Scrubber) shows(t string) bool {
-	fold := strings.NewReplacer("+", " ").Replace
+	fold := func(t string) string { return strings.ReplaceAll(t, "+", " ") }
 	t = fold(t)
 	return slices.ContainsFunc(s.secrets, func(secret string) bool { return find(t, fold(secret), 0) >= 0 })
 }
