@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// keep is how much of a body is kept, in bytes.
-const keep = 8 << 10
+const (
+	keep = 8 << 10  // how much of a body is kept, in bytes
+	look = 2 * keep // how much of it is scrubbed for that: a secret is recognized only if it is not cut
+)
 
 // Body returns what can be kept of an answer, at most 8 KiB: without secrets, and without the values of fields that hold
 // credentials by their names. JSON is scrubbed string by string, anything else line by line.
@@ -20,7 +23,7 @@ func (s *Scrubber) Body(body []byte) []byte {
 	if json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))) {
 		text = s.json(text)
 	} else {
-		text = s.lines(text, s.value)
+		text = s.lines(text, look, s.value)
 	}
 	return []byte(text[:min(len(text), keep)])
 }
@@ -61,7 +64,7 @@ func (s *Scrubber) Err(err error) error {
 	if err == nil {
 		return nil
 	}
-	if text := s.lines(err.Error(), s.Text); text != err.Error() {
+	if text := s.lines(err.Error(), math.MaxInt, s.Text); text != err.Error() {
 		return &scrubbed{text, func(target error) bool { return errors.Is(err, target) }}
 	}
 	return err
@@ -76,16 +79,22 @@ type scrubbed struct {
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return e.is(target) }
 
-// lines scrubs each line by itself, unless a secret can go from one to the next.
-func (s *Scrubber) lines(t string, scrub func(string) string) string {
+// lines scrubs each line by itself until there are enough bytes. If a secret can go from one line to the next, the text
+// counts as one line.
+func (s *Scrubber) lines(t string, enough int, scrub func(string) string) string {
 	if slices.ContainsFunc(s.secrets, func(secret string) bool { return strings.Contains(secret, "\n") }) {
 		return scrub(t)
 	}
-	lines := strings.Split(t, "\n")
-	for i, line := range lines {
-		lines[i] = scrub(line)
+	var b strings.Builder
+	for more := true; more && b.Len() < enough; {
+		var line string
+		line, t, more = strings.Cut(t, "\n")
+		b.WriteString(scrub(line))
+		if more {
+			b.WriteByte('\n')
+		}
 	}
-	return strings.Join(lines, "\n")
+	return b.String()
 }
 
 // value scrubs a text of an answer, in which names tell of credentials that nobody knows yet.
@@ -97,11 +106,12 @@ func (s *Scrubber) value(t string) string {
 	return t
 }
 
-// json scrubs the strings of a JSON value, names included. What it does not change stays as it is written.
+// json scrubs the strings of a JSON value, names included, until there are enough bytes. What it does not change stays as
+// it is written.
 func (s *Scrubber) json(t string) string {
 	var b strings.Builder
 	field := ""
-	for {
+	for b.Len() < look {
 		between, rest, more := strings.Cut(t, `"`)
 		b.WriteString(between)
 		if !more {
@@ -113,20 +123,18 @@ func (s *Scrubber) json(t string) string {
 				end++
 			}
 		}
-		raw := rest[:end]
-		t = rest[end+1:]
-		text := unescapeProgram(raw)
+		text := unescapeProgram(rest[:end])
 		clean := s.value(text)
 		if strings.TrimSpace(between) == ":" && isField(field) {
 			clean = Redacted
 		}
 		if clean == text {
-			b.WriteString(`"` + raw + `"`)
+			b.WriteString(`"` + rest[:end+1])
 		} else {
 			quoted, _ := json.Marshal(clean)
 			b.Write(quoted)
 		}
-		field = text
+		field, t = text, rest[end+1:]
 	}
 	return s.replace(b.String()) // a number, or a secret with quotes in it
 }

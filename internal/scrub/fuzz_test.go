@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/tokencache/tokencache/internal/scrub"
 )
@@ -58,13 +59,14 @@ var encoders = []func(string) string{
 
 func trimQuotes(s string) string { return s[1 : len(s)-1] }
 
-// encode writes a secret in up to three ways, one around the other.
+// encode writes a secret in up to three ways, one around the other. Beside it are spaces, so that it is not a part of an
+// escape.
 func encode(secret string, way uint16) string {
 	for range 3 {
 		secret = encoders[int(way)%len(encoders)](secret)
 		way /= uint16(len(encoders))
 	}
-	return secret
+	return " " + secret + " "
 }
 
 var (
@@ -125,7 +127,7 @@ func FuzzText(f *testing.F) {
 				t.Errorf("%q is in %q, from %q", secret, got, text)
 			}
 		}
-		if isLong(secret) && strings.Contains(text, shown) && strings.Contains(got, shown) && !strings.Contains(scrub.Redacted, shown) {
+		if isLong(secret) && utf8.ValidString(secret) && strings.Contains(got, shown) {
 			t.Errorf("%q, which is %q, is in %q, from %q", shown, secret, got, text)
 		}
 		if again := s.Text(got); again != got {
