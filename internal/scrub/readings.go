@@ -17,16 +17,14 @@ const nesting = 3
 // those inside of each other.
 func readings(t string) []string {
 	all := []string{t}
-	for begin, depth := 0, 0; depth < nesting; depth++ {
-		end := len(all)
-		for _, r := range all[begin:end] {
+	for range nesting {
+		for _, r := range all {
 			for _, undo := range []func(string) string{unescapeURL, unescapeProgram, html.UnescapeString} {
 				if plain := undo(r); !slices.Contains(all, plain) {
 					all = append(all, plain)
 				}
 			}
 		}
-		begin = end
 	}
 	return all
 }

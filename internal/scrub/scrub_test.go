@@ -147,6 +147,8 @@ func TestEscapedSecretTakesTheTextWithIt(t *testing.T) {
 		{"HTML", []string{`a<b>"c"&d`}, "a&lt;b&gt;&#34;c&quot;&#x26;d", "[redacted]"},
 		{"HTML by long names", []string{"∳wonder"}, "&CounterClockwiseContourIntegral;wonder", "[redacted]"},
 		{"shown and escaped", []string{"a/b/c/d/e"}, "a/b/c/d/e a%2Fb%2Fc%2Fd%2Fe", "[redacted]"},
+		{"with a percent sign that stays", []string{"100% a/b/c"}, "100% a%2Fb%2Fc", "[redacted]"},
+		{"with a backslash that stays", []string{`\u12 a/b/c`}, `\u12 a\/b\/c`, "[redacted]"},
 		{"behind what is no escape", []string{"a/b/c/d/e"}, `%zz% 100% %a%2Fb%2Fc%2Fd%2Fe`, "[redacted]"},
 		{"behind what is no escape of a program", []string{"a/b/c/d/e"}, `\u12 \xg \U0001 a\/b\/c\/d\/e\`, "[redacted]"},
 		{"at a cut escape", []string{"a/b/c/d/e"}, `a%2Fb%2Fc%2Fd%2Fe%2`, "[redacted]"},
@@ -182,6 +184,7 @@ func TestJSONIsScrubbedStringByString(t *testing.T) {
 		{"twice", []string{token}, `{"x":"` + token + `","x":"` + token + `"}`, `{"x":"[redacted]","x":"[redacted]"}`},
 		{"JSON in a string", []string{`pass"word"`}, `{"x":"{\"y\":\"pass\\\"word\\\"\"}"}`, `{"x":"[redacted]"}`},
 		{"a number", []string{"1234567890"}, `{"x":1234567890}`, `{"x":[redacted]}`},
+		{"a number, where that makes a secret", []string{"1234567890", ":[redacte"}, `{"x":1234567890}`, "[redacted]"},
 		{"with JSON in the secret", []string{`{"key":"abc"}`}, `{"x":{"key":"abc"}}`, `{"x":[redacted]}`},
 		{"a line break in the secret", []string{"wonder\nland"}, `{"x":"wonder\nland","y":"a"}`, `{"x":"[redacted]","y":"a"}`},
 		{"behind a byte order mark", []string{"a/b/c/d/e"}, "\ufeff" + `{"x":"a\/b\/c\/d\/e","y":"a"}`, "\ufeff" + `{"x":"[redacted]","y":"a"}`},
@@ -228,6 +231,14 @@ func TestBodyIsCut(t *testing.T) {
 			t.Errorf("%q gives %d bytes, at last %q", part, len(got), got[len(got)-8:])
 		}
 	}
+	long := `["` + strings.Repeat("x", 8<<10-10)
+	if got := body(knowing(`1234","5678","9012`), long+`1234","5678","9012"]`); got != long+"[redacte" {
+		t.Errorf("got %d bytes, at last %q", len(got), got[len(got)-20:])
+	}
+	many := strings.Repeat("\n", 8<<10-4)
+	if got := body(knowing(token), many+token+strings.Repeat("\n", 1<<20)); got != many+"[red" {
+		t.Errorf("got %d bytes, at last %q", len(got), got[len(got)-8:])
+	}
 }
 
 func TestHeaderIsScrubbedValueByValue(t *testing.T) {
@@ -252,6 +263,7 @@ func TestLineIsShortAndPlain(t *testing.T) {
 	run(t, func(s *scrub.Scrubber, t string) string { return s.Line(t, 20) }, []row{
 		{"no secret", []string{"wonderland"}, "in wonderland", "in [redacted]"},
 		{"no control characters", nil, "a\nb\tc\x00d\x7fe\u0085f\u2028g\u202eh", "a b c d e f g h"},
+		{"no secret with control characters", []string{"wonder\nland"}, "in wonder\nland", "in [redacted]"},
 		{"no secret made by spaces", []string{"correct horse"}, "correct\nhorse", "[redacted]"},
 		{"as long as it may be", nil, strings.Repeat("x", 20), ""},
 	})
