@@ -53,3 +53,18 @@ func NoClientAuth() ClientAuth {
 func setBasic(header http.Header, user, password string) {
 	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
+
+// A Secret holds a string that no formatting, encoding or logging shows, not even through a field of
+// another struct. The zero Secret holds the empty string. It is safe for concurrent use.
+type Secret struct{ reveal func() string }
+
+// NewSecret returns a Secret that holds s.
+func NewSecret(s string) Secret { return Secret{func() string { return s }} }
+
+// Reveal returns the string.
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}

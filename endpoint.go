@@ -2,94 +2,304 @@ package tokencache
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
+	"github.com/tokencache/tokencache/internal/flight"
+	"github.com/tokencache/tokencache/internal/origin"
+	"github.com/tokencache/tokencache/internal/scrub"
+	"github.com/tokencache/tokencache/internal/wire"
 )
 
-// requestToken sends one token request.
-func (c *core) requestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
-	n := c.notesOf(ctx)
-	refresh := ""
-	if params.Get("grant_type") == "refresh_token" {
-		refresh = params.Get("refresh_token")
-	}
-	if refresh != "" && n != nil {
-		release, err := c.passwords.take(ctx, c.salt.Hash("refresh_token\x00"+refresh))
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-	}
-	if err := c.beforeRequest(n, refresh); err != nil {
-		return nil, err
-	}
-	done, err := c.attemptPassword(ctx, n, params)
-	if err != nil {
-		return nil, err
-	}
-	var ans *answer
-	returned, sending := false, false
-	defer func() {
-		if !returned { // user code panicked: what the server has seen counts all the same
-			lost := &Error{Op: "token request", reached: true}
-			if ans != nil {
-				lost.StatusCode = ans.status
-			}
-			err = lost
-			if refresh != "" && sending {
-				_, _ = c.afterRefresh(n, refresh, nil, lost)
-			}
-		}
-		done(err)
-	}()
-	form := cloneValues(c.cfg.Params)
+// An endpoint is an authorization server as the Config describes it. It makes requests and reads
+// answers into tokens and errors, and remembers nothing.
+type endpoint struct {
+	cfg    *Config
+	cache  *Cache // for Dialect.Revocation
+	client *wire.Client
+	clock  *clock.Clock
+	server *server
+}
+
+// An operation is what an error says was being done, and what it must not say.
+type operation struct {
+	name  string
+	grant string
+	scrub *scrub.Scrubber
+}
+
+// tokenRequest makes a token request with the client's authentication, and a scrubber that knows every
+// secret in it.
+func (e *endpoint) tokenRequest(ctx context.Context, params url.Values) (*http.Request, *scrub.Scrubber, error) {
+	form := cloneValues(e.cfg.Params)
 	for name, values := range params {
 		form[name] = values
 	}
-	req, scrub, err := c.newRequest(ctx, c.cfg.TokenURL, form)
-	if err != nil {
-		returned = true
-		return nil, err
-	}
-	sending = true
-	op := operation{name: "token request", grant: params.Get("grant_type"), scrub: scrub}
-	ans, err = c.send(ctx, op, req)
-	if err == nil && !ans.ok() {
-		err = c.failure(op, req.URL, ans)
-	}
-	var tok *oauth2.Token
-	if err == nil {
-		tok, err = c.readToken(op, req.URL, ans)
-	}
-	returned = true
-	if err == nil && n != nil {
-		n.sent = &ans.sent
-	}
-	if refresh != "" {
-		return c.afterRefresh(n, refresh, tok, err)
-	}
-	return tok, err
+	return e.request(ctx, e.cfg.TokenURL, form)
 }
 
-// newRequest makes a POST with the client's authentication, and a scrubber that knows every secret in it.
-func (c *core) newRequest(ctx context.Context, endpoint string, form url.Values) (*http.Request, *scrubber, error) {
+// revocationRequest makes a request that revokes a token. The request is nil if the dialect knows that
+// this kind of token cannot be revoked.
+func (e *endpoint) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrub.Scrubber, error) {
+	revocation := e.cfg.Dialect.Revocation
+	if revocation == nil {
+		return e.request(ctx, e.cfg.RevokeURL, url.Values{"token": {token}, "token_type_hint": {hint}})
+	}
+	req, err := flight.Protect(ctx, func() (*http.Request, error) { return revocation(ctx, e.cache, token, hint) })
+	if err != nil || req == nil {
+		return nil, nil, scrub.For(nil, nil, token).Err(err)
+	}
+	return req.Clone(ctx), scrub.For(req.Header, wire.Params(req), token), nil
+}
+
+func (e *endpoint) canRevoke() bool { return e.cfg.RevokeURL != "" || e.cfg.Dialect.Revocation != nil }
+
+func (e *endpoint) request(ctx context.Context, to string, form url.Values) (*http.Request, *scrub.Scrubber, error) {
 	header, given := http.Header{}, cloneValues(form)
-	if err := c.cfg.Auth(ctx, c.cfg.ClientID, header, form); err != nil {
+	if err := e.cfg.Auth(ctx, e.cfg.ClientID, header, form); err != nil {
 		return nil, nil, fmt.Errorf("tokencache: authenticating the client: %w", err)
 	}
-	scrub := scrubberFor(header, form, c.addedSecrets(header, given, form)...)
-	body, contentType := c.cfg.Dialect.encode(form)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
+	scrubber := scrub.For(header, form, e.addedSecrets(header, given, form)...)
+	body, contentType := e.cfg.Dialect.encode(form)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
 	if err != nil {
 		return nil, nil, errors.New("tokencache: the request cannot be made; check the URL in the Config")
 	}
 	req.Header = header
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
-	return req, scrub, nil
+	return req, scrubber, nil
+}
+
+// addedSecrets returns the values that the client's authentication has added, without the public ones.
+func (e *endpoint) addedSecrets(header http.Header, before, after url.Values) []string {
+	var added []string
+	for _, values := range header {
+		added = append(added, values...)
+	}
+	for name, values := range after {
+		if before.Has(name) || name == "client_assertion_type" {
+			continue
+		}
+		added = append(added, slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == e.cfg.ClientID })...)
+	}
+	return added
+}
+
+// prepare adds the configured header fields to a request, or refuses to send it.
+func (e *endpoint) prepare(ctx context.Context, op operation, req *http.Request) error {
+	if req.URL.Scheme != "https" && !e.cfg.AllowHTTP && !origin.Loopback(req.URL.Hostname()) {
+		return fmt.Errorf("tokencache: %s: no credentials are sent to %s over plain %s; use https, or set Config.AllowHTTP",
+			op.name, req.URL.Host, req.URL.Scheme)
+	}
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	setFields(req.Header, e.cfg.Header)
+	if e.cfg.HeaderFunc == nil {
+		return nil
+	}
+	header, err := e.cfg.HeaderFunc(ctx)
+	if err == nil {
+		err = checkHeader(header)
+	}
+	if err != nil {
+		return fmt.Errorf("tokencache: Config.HeaderFunc: %w", err)
+	}
+	setFields(req.Header, header)
+	return nil
+}
+
+func setFields(h, fields http.Header) {
+	for name, values := range fields {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+}
+
+// send sends a prepared request.
+func (e *endpoint) send(ctx context.Context, op operation, req *http.Request) (*wire.Answer, error) {
+	ans, err := e.client.Do(ctx, req, e.clock.Now)
+	if lost := (*wire.LostError)(nil); errors.As(err, &lost) {
+		failed := e.unanswered(op, req.URL, lost.Err, lost.Reached)
+		failed.StatusCode = lost.Status
+		return nil, failed
+	}
+	return ans, err
+}
+
+// unanswered returns the error of a request without a complete answer.
+func (e *endpoint) unanswered(op operation, to *url.URL, err error, reached bool) *Error {
+	return &Error{
+		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, kind: ErrUnavailable,
+		cause: op.scrub.Err(err), reached: reached,
+	}
+}
+
+// bare returns a URL without query, user info and secrets. A token can be a part of the path.
+func (op operation) bare(u *url.URL) string {
+	return op.scrub.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+}
+
+const (
+	descriptionSize = 500 // bytes of a server's texts that are kept
+	codeSize        = 100
+	requestIDSize   = 255
+	tokenTypeSize   = 40
+)
+
+// token reads a token answer (RFC 6749 section 5.1).
+func (e *endpoint) token(op operation, to *url.URL, ans *wire.Answer) (*oauth2.Token, error) {
+	tok, err := e.readToken(op, ans)
+	if err == nil {
+		return tok, nil
+	}
+	if errors.Is(err, errRefusal) {
+		return nil, e.refusal(op, to, ans)
+	}
+	return nil, &Error{
+		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, StatusCode: ans.Status,
+		RequestID: op.scrub.Line(ans.Header.Get("X-Request-Id"), requestIDSize), cause: op.scrub.Err(err), reached: true,
+	}
+}
+
+// errRefusal says that an answer is a refusal with a status of success.
+var errRefusal = errors.New("a refusal")
+
+func (e *endpoint) readToken(op operation, ans *wire.Answer) (*oauth2.Token, error) {
+	fields, err := wire.Fields(ans.Header, ans.Body)
+	if err != nil {
+		return nil, err
+	}
+	access, _ := fields["access_token"].(string)
+	refresh, _ := fields["refresh_token"].(string)
+	op.scrub.Know(access)
+	op.scrub.Know(refresh)
+	if access == "" {
+		if code, _ := fields["error"].(string); code != "" {
+			return nil, errRefusal
+		}
+		return nil, errors.New("the answer has no access_token")
+	}
+	if err := e.checkTokenType(fields["token_type"], op.scrub); err != nil {
+		return nil, err
+	}
+	tok := &oauth2.Token{AccessToken: access, RefreshToken: refresh, TokenType: "Bearer"}
+	if err := entry.Check(tok); err != nil {
+		return nil, err
+	}
+	switch life := e.cfg.Dialect.lifetime(fields, ans.Sent.Wall); {
+	case life == 0:
+	case life == NeverExpires:
+		tok.ExpiresIn = entry.Endless
+	default:
+		tok.Expiry = ans.Sent.Wall.Add(life)
+		tok.ExpiresIn = int64(life / time.Second)
+	}
+	if extra := extraFields(fields); extra != nil {
+		tok = tok.WithExtra(extra)
+	}
+	return tok, nil
+}
+
+// checkTokenType accepts Bearer in any case, what the dialect knows, and nothing at all.
+func (e *endpoint) checkTokenType(v any, scrubber *scrub.Scrubber) error {
+	t, isText := v.(string)
+	if v == nil || isText && (t == "" || strings.EqualFold(t, "bearer")) {
+		return nil
+	}
+	if isText && slices.ContainsFunc(e.cfg.Dialect.TokenTypes, func(known string) bool { return strings.EqualFold(known, t) }) {
+		return nil
+	}
+	switch v.(type) {
+	case map[string]any, []any:
+		return errors.New("the token_type is not text")
+	}
+	return fmt.Errorf("the token type %q is not supported; see Dialect.TokenTypes", scrubber.Line(fmt.Sprint(v), tokenTypeSize))
+}
+
+// extraFields returns the fields for oauth2.Token.Extra, nil if there are none. Numbers become
+// float64, as encoding/json has them by default.
+func extraFields(fields map[string]any) map[string]any {
+	var extra map[string]any
+	for name, v := range fields {
+		switch name {
+		case "access_token", "refresh_token", "token_type", "expires_in":
+			continue
+		}
+		if extra == nil {
+			extra = make(map[string]any)
+		}
+		extra[name] = plainNumbers(v)
+	}
+	return extra
+}
+
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		f, _ := v.Float64()
+		return f
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = plainNumbers(v[name])
+		}
+	}
+	return v
+}
+
+// refusal makes an error of an answer that is a refusal (RFC 6749 section 5.2). The answer is judged
+// before it is scrubbed. A token in it is not used.
+func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
+	failed := &Error{
+		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, StatusCode: ans.Status,
+		RequestID:  ans.Header.Get("X-Request-Id"),
+		RetryAfter: wire.RetryAfter(ans.Header, ans.Sent.Wall), reached: true,
+	}
+	fields, err := wire.Fields(ans.Header, ans.Body)
+	structured := err == nil && len(fields) > 0
+	failed.Code, _ = fields["error"].(string)
+	failed.Description, _ = fields["error_description"].(string)
+	uri, _ := fields["error_uri"].(string)
+	failed.Permanent = isPermanent(ans.Status, structured) && failed.Code != "temporarily_unavailable" && failed.Code != "server_error"
+	if ans.Status >= 300 && ans.Status <= 399 {
+		failed.Permanent = true
+		failed.cause = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
+	}
+	if e.cfg.Dialect.Failure != nil {
+		e.cfg.Dialect.Failure(failed, ans.Header, ans.Body)
+	}
+	if failed.kind == nil {
+		failed.kind = kindOf(failed)
+	}
+	failed.Description = op.scrub.Line(failed.Description, descriptionSize)
+	failed.Code = op.scrub.Line(failed.Code, codeSize)
+	failed.RequestID = op.scrub.Line(failed.RequestID, requestIDSize)
+	failed.retrieve = &oauth2.RetrieveError{
+		Response: bareResponse(ans.Status, op.scrub.Header(ans.Header), http.NoBody), Body: op.scrub.Body(ans.Body),
+		ErrorCode: failed.Code, ErrorDescription: failed.Description, ErrorURI: op.scrub.Line(uri, descriptionSize),
+	}
+	return failed
+}
+
+// bareResponse is a response without its request.
+func bareResponse(status int, header http.Header, body io.ReadCloser) *http.Response {
+	return &http.Response{
+		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: body,
+	}
 }

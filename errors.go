@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/holdoff"
 )
 
 // The errors that callers branch on, for [errors.Is].
@@ -39,13 +41,21 @@ var (
 
 // errReentrant is returned instead of a deadlock.
 var errReentrant = errors.New("tokencache: this token was asked for from inside its own fetch (by a hook, a grant or the HTTP client); " +
-	"give Config.HTTPClient a transport of its own and use the token that the hook was given")
+	"use the token that the hook was given, and give Config.HTTPClient a transport of its own")
 
-// A mark tells apart what has no other identity that may be shown.
-type mark struct{ _ byte }
+var errNotMade = errors.New("tokencache: this Cache or Source was not made by New; use New and the methods of the Cache it returns")
 
-// elsewhere marks the errors of foreign libraries.
-var elsewhere = new(mark)
+// A server is the identity of a cache's authorization server in the errors that are about it.
+type server struct{ _ byte }
+
+// otherServer is in the errors of foreign libraries.
+var otherServer = new(server)
+
+// Operations of this package, for Error.Op.
+const (
+	opToken      = "token request"
+	opRevocation = "revocation"
+)
 
 // An Error is a request to the authorization server that failed. It holds no secret: what the server sent is scrubbed
 // of every credential that the request carried.
@@ -63,7 +73,7 @@ type Error struct {
 	RetryAfter  time.Duration // how long the server asked to be left alone, 0 if it did not
 	Permanent   bool          // trying again unchanged will fail again
 
-	from     *mark // of the core whose server it was; nil if a grant made it
+	server   *server // where the request went; nil if a grant made the error
 	kind     error
 	cause    error
 	retrieve *oauth2.RetrieveError
@@ -118,11 +128,13 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// heldOffError answers from memory.
+// heldOffError is a failure that is answered from memory.
 type heldOffError struct {
 	until time.Time // zero: until Reset
 	cause error
 }
+
+func heldOff(f *holdoff.Failure) error { return &heldOffError{f.Until, f.Err} }
 
 func (e *heldOffError) Error() string {
 	end := "until Source.Reset is called"
@@ -133,52 +145,3 @@ func (e *heldOffError) Error() string {
 }
 
 func (e *heldOffError) Unwrap() []error { return []error{ErrHeldOff, e.cause} }
-
-// manyErrors is the outcome of an operation on many tokens: the first ten errors and how many there were.
-type manyErrors struct {
-	what  string
-	first []error
-	count int
-}
-
-const manyErrorsKept = 10
-
-func (m *manyErrors) add(err error) {
-	m.count++
-	if len(m.first) < manyErrorsKept {
-		m.first = append(m.first, err)
-	}
-}
-
-func (m *manyErrors) err() error {
-	if m.count == 0 {
-		return nil
-	}
-	return m
-}
-
-func (m *manyErrors) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "tokencache: %s: %d failed", m.what, m.count)
-	if m.count > len(m.first) {
-		fmt.Fprintf(&b, ", the first %d are", len(m.first))
-	}
-	for i, err := range m.first {
-		sep := "; "
-		if i == 0 {
-			sep = ": "
-		}
-		b.WriteString(sep + strings.TrimPrefix(err.Error(), "tokencache: "))
-	}
-	return b.String()
-}
-
-func (m *manyErrors) Unwrap() []error { return m.first }
-
-// quoteShort shows what a server sent where it names something, cut so that it cannot flood a log.
-func quoteShort(s string) string {
-	if len(s) > 40 {
-		s = s[:40] + "..."
-	}
-	return fmt.Sprintf("%q", s)
-}

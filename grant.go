@@ -7,9 +7,16 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/entry"
+	"github.com/tokencache/tokencache/internal/fingerprint"
+	"github.com/tokencache/tokencache/internal/scrub"
+	"github.com/tokencache/tokencache/internal/spent"
+	"github.com/tokencache/tokencache/internal/wire"
 )
 
 // A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once a source is made
@@ -132,11 +139,11 @@ var errNoRefreshToken = errors.New("tokencache: the session has no refresh token
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	if n := c.core.Load().notesOf(ctx); n != nil && n.prev != nil && n.prev.Spent() {
-		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrRefreshTokenSpent}
+	if core := c.core.Load(); core != nil && core.replacedIsSpent(ctx) {
+		return nil, &Error{Op: opToken, Grant: g.Name(), Permanent: true, kind: ErrRefreshTokenSpent}
 	}
 	if replaced == nil || replaced.RefreshToken == "" {
-		return nil, &Error{Op: "token request", Grant: g.Name(), Permanent: true, kind: ErrInvalidGrant, cause: errNoRefreshToken}
+		return nil, &Error{Op: opToken, Grant: g.Name(), Permanent: true, kind: ErrInvalidGrant, cause: errNoRefreshToken}
 	}
 	params := requestParams("refresh_token", g.Scopes, g.Params)
 	params.Set("refresh_token", replaced.RefreshToken)
@@ -186,12 +193,15 @@ func TokenSourceGrant(name string, src oauth2.TokenSource) Grant {
 	return foreignGrant{name, func() (*oauth2.Token, error) { return src.Token() }}
 }
 
+// foreignName is the name of every foreignGrant.
+const foreignName = "token_source"
+
 type foreignGrant struct {
 	name  string
 	token func() (*oauth2.Token, error)
 }
 
-func (g foreignGrant) Name() string                        { return "token_source" }
+func (g foreignGrant) Name() string                        { return foreignName }
 func (g foreignGrant) Inputs(add func(name, value string)) { add("name", g.name) }
 
 func (g foreignGrant) Obtain(context.Context, *Cache, *oauth2.Token) (*oauth2.Token, error) {
@@ -221,9 +231,104 @@ func addRequestInputs(add func(name, value string), scopes []string, params url.
 	}
 }
 
-// own is a grant that later changes of the caller's slices, maps and structs do not reach, as far as it is built in. It
-// also spares the rest of the package the pointers to those grants.
-func own(g Grant) Grant {
+// withoutRequest takes the request, which holds every credential, out of a foreign library's error.
+func withoutRequest(err error) error {
+	var r *oauth2.RetrieveError
+	if ours := (*Error)(nil); errors.As(err, &ours) || !errors.As(err, &r) {
+		return err
+	}
+	var scrubber scrub.Scrubber
+	e := &Error{
+		Op: opToken, Grant: foreignName, server: otherServer, Code: r.ErrorCode,
+		Description: scrubber.Line(r.ErrorDescription, descriptionSize), reached: true,
+	}
+	safe := &oauth2.RetrieveError{
+		Body: scrubber.Body(r.Body), ErrorCode: r.ErrorCode, ErrorDescription: r.ErrorDescription, ErrorURI: r.ErrorURI,
+	}
+	if r.Response != nil {
+		resp := *r.Response
+		resp.Request = nil
+		safe.Response = &resp
+		e.StatusCode = resp.StatusCode
+		e.RetryAfter = wire.RetryAfter(resp.Header, time.Now())
+		e.Permanent = isPermanent(resp.StatusCode, r.ErrorCode != "")
+	}
+	e.retrieve, e.kind = safe, kindOf(e)
+	return e
+}
+
+// A keyedGrant is a grant with its key and what the rest of the package asks about it. Here is the only
+// place that tells the built-in grants apart.
+type keyedGrant struct {
+	Grant
+	id            [16]byte
+	name, subject string      // the grant's
+	known         atomic.Bool // the saved token is in the cache, or is spent
+}
+
+// set makes k the given grant.
+func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
+	g = copyOf(g)
+	k.Grant, k.id, k.name, k.subject = g, salt.Key(g.Name(), g), g.Name(), subjectOf(g)
+}
+
+// key is what the tables know the grant by. It is a string only where one is needed, and mostly on the
+// stack.
+func (k *keyedGrant) key() string { return string(k.id[:]) }
+
+// owner returns what the grant's tokens have in common with those of other grants.
+func (k *keyedGrant) owner() entry.Owner {
+	o := entry.Owner{Grant: k.name}
+	switch k.Grant.(type) {
+	case RefreshTokenGrant, foreignGrant:
+		o.Kept = true
+	}
+	if k.name == "client_credentials" {
+		o.Client = k.key()
+	}
+	return o
+}
+
+// attempt returns an attempt at a fetch that replaces prev, which may be nil.
+func (k *keyedGrant) attempt(prev *entry.Entry, session *spent.Session) *attempt {
+	p, ok := k.Grant.(PasswordGrant)
+	_, foreign := k.Grant.(foreignGrant)
+	return &attempt{
+		key: k.key(), grant: k.name, subject: k.subject, foreign: foreign, asksPassword: ok && p.PasswordFunc != nil,
+		replaced: prev, session: session,
+	}
+}
+
+// saved returns the token that a session begins with; nil for every other grant.
+func (k *keyedGrant) saved() *oauth2.Token {
+	g, ok := k.Grant.(RefreshTokenGrant)
+	if !ok {
+		return nil
+	}
+	if g.saved != nil {
+		return g.saved()
+	}
+	return &oauth2.Token{RefreshToken: g.Token.Reveal()}
+}
+
+// repeatable reports whether nothing can be consumed or refused for good by repeating its requests.
+func (k *keyedGrant) repeatable() bool {
+	g, ok := k.Grant.(ClientCredentialsGrant)
+	return ok && !g.UseRefreshToken
+}
+
+// heldPassword returns the user and the password of a password grant that holds it.
+func (k *keyedGrant) heldPassword() (user, password string, ok bool) {
+	g, ok := k.Grant.(PasswordGrant)
+	if !ok || g.PasswordFunc != nil {
+		return "", "", false
+	}
+	return g.Username, g.Password.Reveal(), true
+}
+
+// copyOf returns a built-in grant that later changes of the caller's slices, maps and structs do not
+// reach, by value; other grants as they are.
+func copyOf(g Grant) Grant {
 	switch p := g.(type) {
 	case *ClientCredentialsGrant:
 		g = *p
@@ -234,19 +339,22 @@ func own(g Grant) Grant {
 	}
 	switch g := g.(type) {
 	case ClientCredentialsGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
 		return g
 	case PasswordGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
 		return g
 	case RefreshTokenGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), url.Values(http.Header(g.Params).Clone())
+		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
 		return g
 	}
 	return g
 }
 
-// subjectOf is the user or session that a grant is for, as hooks show it; empty for the client itself.
+func cloneParams(params url.Values) url.Values { return url.Values(http.Header(params).Clone()) }
+
+// subjectOf returns the user or session that a grant is for, as hooks show it; empty for the client
+// itself.
 func subjectOf(g Grant) string {
 	switch g := g.(type) {
 	case PasswordGrant:

@@ -81,78 +81,85 @@ type Revocation struct {
 	Err   error  // nil if the server accepted it
 }
 
-// hook runs one user function where neither a panic nor runtime.Goexit can do harm.
-func (c *core) hook(ctx context.Context, name string, fn func()) {
+// A reporter tells the hooks and the log what happens.
+type reporter struct {
+	hooks  Hooks
+	logger *slog.Logger
+}
+
+// call runs a hook. One that panics or does not return is reported.
+func (r *reporter) call(ctx context.Context, name string, fn func()) {
 	_, err := flight.Protect(ctx, func() (struct{}, error) { fn(); return struct{}{}, nil })
 	if err == nil {
 		return
 	}
 	err = fmt.Errorf("tokencache: Hooks.%s: %w", name, err)
-	c.log(ctx, slog.LevelError, "hook failed", slog.Any("error", err))
-	if f := c.cfg.Hooks.Panicked; f != nil && name != "Panicked" {
-		c.hook(ctx, "Panicked", func() { f(ctx, err) })
+	r.log(ctx, slog.LevelError, "hook failed", slog.Any("error", err))
+	if f := r.hooks.Panicked; f != nil && name != "Panicked" {
+		r.call(ctx, "Panicked", func() { f(ctx, err) })
 	}
 }
 
-func (c *core) newToken(ctx context.Context, f Fetch, tok *oauth2.Token) {
-	if h := c.cfg.Hooks.NewToken; h != nil {
-		c.hook(ctx, "NewToken", func() { h(ctx, f, tok) })
+// newToken gives the token to the hook with its refresh token.
+func (r *reporter) newToken(ctx context.Context, f Fetch, tok *oauth2.Token) {
+	if h := r.hooks.NewToken; h != nil {
+		r.call(ctx, "NewToken", func() { h(ctx, f, tok) })
 	}
 }
 
-func (c *core) fetchStarted(ctx context.Context, f Fetch) {
-	if h := c.cfg.Hooks.FetchStarted; h != nil {
-		c.hook(ctx, "FetchStarted", func() { h(ctx, f) })
+func (r *reporter) fetchStarted(ctx context.Context, f Fetch) {
+	if h := r.hooks.FetchStarted; h != nil {
+		r.call(ctx, "FetchStarted", func() { h(ctx, f) })
 	}
 }
 
-func (c *core) fetchDone(ctx context.Context, f Fetch) {
+func (r *reporter) fetchDone(ctx context.Context, f Fetch) {
 	level, attrs := slog.LevelDebug, []slog.Attr{slog.String("grant", f.Grant), slog.String("reason", f.Reason),
 		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class)}
 	if f.Err != nil {
 		level, attrs = slog.LevelWarn, append(attrs, slog.Any("error", f.Err))
 	}
-	c.log(ctx, level, "fetch done", attrs...)
-	if h := c.cfg.Hooks.FetchDone; h != nil {
-		c.hook(ctx, "FetchDone", func() { h(ctx, f) })
+	r.log(ctx, level, "fetch done", attrs...)
+	if h := r.hooks.FetchDone; h != nil {
+		r.call(ctx, "FetchDone", func() { h(ctx, f) })
 	}
 }
 
-func (c *core) rejected(ctx context.Context, r Rejection) {
-	c.log(ctx, slog.LevelInfo, "token rejected", slog.String("grant", r.Grant), slog.String("target", r.Target),
-		slog.Bool("held_off", r.HeldOff))
-	if h := c.cfg.Hooks.Rejected; h != nil {
-		c.hook(ctx, "Rejected", func() { h(ctx, r) })
+func (r *reporter) rejected(ctx context.Context, x Rejection) {
+	r.log(ctx, slog.LevelInfo, "token rejected", slog.String("grant", x.Grant), slog.String("target", x.Target),
+		slog.Bool("held_off", x.HeldOff))
+	if h := r.hooks.Rejected; h != nil {
+		r.call(ctx, "Rejected", func() { h(ctx, x) })
 	}
 }
 
-func (c *core) heldOff(ctx context.Context, h HoldOff) {
+func (r *reporter) heldOff(ctx context.Context, h HoldOff) {
 	level, text := slog.LevelInfo, "hold-off ended"
 	attrs := []slog.Attr{slog.String("grant", h.Grant)}
 	if h.Began {
 		level, text = slog.LevelWarn, "hold-off began"
 		attrs = append(attrs, slog.Time("until", h.Until), slog.Any("error", h.Err))
 	}
-	c.log(ctx, level, text, attrs...)
-	if f := c.cfg.Hooks.HoldOff; f != nil {
-		c.hook(ctx, "HoldOff", func() { f(ctx, h) })
+	r.log(ctx, level, text, attrs...)
+	if f := r.hooks.HoldOff; f != nil {
+		r.call(ctx, "HoldOff", func() { f(ctx, h) })
 	}
 }
 
-func (c *core) revoked(ctx context.Context, r Revocation) {
-	if r.Err == nil {
-		c.log(ctx, slog.LevelDebug, "token revoked", slog.String("grant", r.Grant), slog.String("hint", r.Hint))
+func (r *reporter) revoked(ctx context.Context, x Revocation) {
+	if x.Err == nil {
+		r.log(ctx, slog.LevelDebug, "token revoked", slog.String("grant", x.Grant), slog.String("hint", x.Hint))
 	} else {
-		c.log(ctx, slog.LevelWarn, "revocation failed", slog.String("grant", r.Grant), slog.String("hint", r.Hint), slog.Any("error", r.Err))
+		r.log(ctx, slog.LevelWarn, "revocation failed", slog.String("grant", x.Grant), slog.String("hint", x.Hint), slog.Any("error", x.Err))
 	}
-	if h := c.cfg.Hooks.Revoked; h != nil {
-		c.hook(ctx, "Revoked", func() { h(ctx, r) })
+	if h := r.hooks.Revoked; h != nil {
+		r.call(ctx, "Revoked", func() { h(ctx, x) })
 	}
 }
 
-// log shields the library from a handler that panics.
-func (c *core) log(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
-	l := c.cfg.Logger
+// log survives a handler that panics.
+func (r *reporter) log(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
+	l := r.logger
 	if l == nil {
 		return
 	}

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 )
 
+// Token type hints (RFC 7009 section 2.1).
 const (
 	hintAccess  = "access_token"
 	hintRefresh = "refresh_token"
@@ -20,34 +22,20 @@ const (
 
 var errNoRevokeURL = errors.New("tokencache: the token was dropped here, but the server was not asked to revoke it: Config.RevokeURL is empty")
 
-// Revoke drops the current token of this source, for all sources that share it, and asks the server to revoke it
-// (RFC 7009): the refresh token first, then the access token, and those before it that still live. It ends a session
-// for good; a grant that can start anew gets another token at the next call.
-//
-// It blocks until the server has answered or ctx ends; the revocation itself goes on for at most Config.Timeout. What
-// could not be revoked is dropped all the same, and named in the error.
-func (s *Source) Revoke(ctx context.Context) error {
-	state, err := s.load()
-	if err != nil {
-		return err
-	}
-	return state.revoke(ctx)
-}
-
-func (s *source) revoke(ctx context.Context) error {
-	c := s.core
+// revoke drops and revokes everything that a key holds, in a flight of its own: what a renewal under
+// way fetched would survive.
+func (c *core) revoke(ctx context.Context, g *keyedGrant) error {
 	for {
 		switch {
 		case c.flights.Closed() && !c.flights.Admits(ctx):
 			return ErrClosed
-		case c.flights.Inside(ctx, s.key()):
+		case c.flights.Inside(ctx, g.key()):
 			return errReentrant
 		case ctx.Err() != nil:
 			return flight.Leaving(ctx)
 		}
-		// A flight of its own, so that no renewal is under way: what it fetched would survive.
-		_, mine, err := c.flights.Do(ctx, s.key(), func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
-			return nil, c.revokeKey(ctx, s)
+		_, mine, err := c.flights.Do(ctx, g.key(), func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
+			return nil, c.revokeKey(ctx, g)
 		})
 		if mine {
 			return err
@@ -55,56 +43,28 @@ func (s *source) revoke(ctx context.Context) error {
 	}
 }
 
-// revokeKey drops and revokes everything that the key holds.
-func (c *core) revokeKey(ctx context.Context, s *source) error {
+func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
+	key := g.key()
 	var all []*entry.Entry
-	if e := c.shelf.Current(s.key()); e != nil {
+	if e := c.shelf.Current(key); e != nil {
 		all = append(all, e)
 	}
-	if e := c.endSession(s); e != nil && !slices.ContainsFunc(all, func(known *entry.Entry) bool { return known.RefreshToken() == e.RefreshToken() }) {
+	if e := c.endSession(g); e != nil && (len(all) == 0 || all[0].RefreshToken() != e.RefreshToken()) {
 		all = append(all, e)
 	}
-	defer c.shelf.Drop(s.key())
+	defer c.shelf.Drop(key)
 	var errs []error
 	for _, e := range all {
-		if !c.canRevoke() {
+		if !c.endpoint.canRevoke() {
 			e.Kill()
 			errs = append(errs, errNoRevokeURL)
 			continue
 		}
 		if err := c.revokeEntry(ctx, e); err != nil {
 			errs = append(errs, err)
-			defer c.shelf.Retire(s.key(), e, c.clock.Now()) // for Shutdown, or another Revoke
+			defer c.shelf.Retire(key, e, c.clock.Now()) // for Shutdown, or another Revoke
 		}
 	}
-	return errors.Join(append(errs, c.revokeSuperseded(ctx, s.key()))...)
-}
-
-// endSession marks the tokens of a session as spent. It returns its saved token as an entry if the cache did not know it.
-func (c *core) endSession(s *source) *entry.Entry {
-	saved := s.saved()
-	if saved == nil {
-		return nil
-	}
-	memory, tokens := c.sessionOf(s), []string{saved.RefreshToken, saved.AccessToken}
-	unknown := saved.RefreshToken != "" && !memory.Has(saved.RefreshToken)
-	if e := c.shelf.Current(s.key()); e != nil {
-		tokens = append(tokens, e.RefreshToken())
-	}
-	for _, t := range tokens {
-		if t != "" {
-			memory.Add(t)
-		}
-	}
-	if !unknown {
-		return nil
-	}
-	return entry.NewRefresh(saved, s.owner())
-}
-
-// revokeSuperseded revokes what the key held before and what still lives of it.
-func (c *core) revokeSuperseded(ctx context.Context, key string) error {
-	var errs []error
 	for slot := range c.shelf.Superseded(key) {
 		if err := c.revokeEntry(ctx, slot.Entry); err != nil {
 			errs = append(errs, err)
@@ -115,9 +75,70 @@ func (c *core) revokeSuperseded(ctx context.Context, key string) error {
 	return errors.Join(errs...)
 }
 
-func (c *core) canRevoke() bool { return c.cfg.RevokeURL != "" || c.cfg.Dialect.Revocation != nil }
+// endSession marks the tokens of a session as spent. It returns the saved token as an entry if the cache
+// did not know it, and nil for every other grant.
+func (c *core) endSession(g *keyedGrant) *entry.Entry {
+	saved := g.saved()
+	if saved == nil {
+		return nil
+	}
+	session, tokens := c.sessionOf(g), []string{saved.RefreshToken, saved.AccessToken}
+	unknown := saved.RefreshToken != "" && !session.Has(saved.RefreshToken)
+	if e := c.shelf.Current(g.key()); e != nil {
+		tokens = append(tokens, e.RefreshToken())
+	}
+	for _, t := range tokens {
+		if t != "" {
+			session.Add(t)
+		}
+	}
+	if !unknown {
+		return nil
+	}
+	return entry.NewRefresh(saved, g.owner())
+}
 
-// revokeEntry revokes both tokens of an entry. The entry is dead before the first request is sent.
+// revokeUnused revokes entries whose refresh tokens nobody uses, in the background.
+func (c *core) revokeUnused(unused []entry.Slot) {
+	if len(unused) == 0 {
+		return
+	}
+	c.flights.Aside(func(ctx context.Context) {
+		for _, slot := range unused {
+			if c.revokeEntry(ctx, slot.Entry) == nil {
+				slot.Clear()
+			}
+		}
+	})
+}
+
+// revokeIdle revokes and forgets the entries that were not used for Config.MaxIdle, in the background.
+// It does so one after the other and inside their flights, so that no renewal is under way.
+func (c *core) revokeIdle(now clock.Instant) {
+	keys := c.shelf.Idle(now, c.cfg.MaxIdle)
+	if len(keys) == 0 {
+		return
+	}
+	c.flights.Aside(func(ctx context.Context) {
+		for _, key := range keys {
+			if ctx.Err() != nil {
+				return
+			}
+			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
+				if e := c.shelf.Current(key); e != nil && e.Idle(c.clock.Now(), c.cfg.MaxIdle) {
+					c.shelf.Drop(key)
+					e.Kill()
+					if c.endpoint.canRevoke() && c.revokeEntry(ctx, e) != nil {
+						c.shelf.Retire(key, e, c.clock.Now()) // for Shutdown
+					}
+				}
+				return nil, nil
+			})
+		}
+	})
+}
+
+// revokeEntry revokes both tokens of an entry, which is dead before the first request is sent.
 func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
 	return errors.Join(c.revokeTokens(ctx, e)...)
 }
@@ -135,92 +156,127 @@ func (c *core) revokeTokens(ctx context.Context, e *entry.Entry) (errs []error) 
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
-// revokeToken asks the server to revoke one token.
+// revokeToken asks the server to revoke one token, again if the server is busy and asks for a little
+// time.
 func (c *core) revokeToken(ctx context.Context, e *entry.Entry, token, hint string) error {
 	ctx, cancel := c.flights.WithTimeout(c.flights.Privileged(ctx))
 	defer cancel()
-	send := func() error { // what authenticates it, and what sends it, is user code
+	send := func() error { // what authenticates the request, and what sends it, is user code
 		_, err := flight.Protect(ctx, func() (struct{}, error) { return struct{}{}, c.sendRevocation(ctx, e, token, hint) })
 		return err
 	}
 	err := send()
-	for attempt := 1; ; attempt++ {
-		wait, again := revokeAfter(err, attempt)
-		if !again || flight.Sleep(ctx, wait) != nil {
+	for try := 1; ; try++ {
+		wait, ok := revokeAfter(err, try)
+		if !ok || flight.Sleep(ctx, wait) != nil {
 			break
 		}
 		err = send()
 	}
-	if errors.Is(err, errNotAsked) {
+	if errors.Is(err, errNotRevocable) {
 		return nil
 	}
-	c.revoked(ctx, Revocation{Grant: e.Owner().Grant, Hint: hint, Err: err})
+	c.report.revoked(ctx, Revocation{Grant: e.Owner().Grant, Hint: hint, Err: err})
 	return err
 }
 
-// errNotAsked says that a token cannot be revoked, and that the dialect knows it.
-var errNotAsked = errors.New("tokencache: this kind of token cannot be revoked")
+// errNotRevocable says that the dialect knows that a token cannot be revoked.
+var errNotRevocable = errors.New("tokencache: this kind of token cannot be revoked")
 
-// revokeAfter decides whether a revocation is tried again, and when: while a server that is busy asks for a little time.
-// A shutdown with many tokens easily exceeds a rate limit, and revoking twice does no harm.
-func revokeAfter(err error, attempt int) (time.Duration, bool) {
+// revokeAfter decides whether a revocation is tried again, and after how long. A shutdown with many
+// tokens easily exceeds a rate limit, and revoking twice does no harm.
+func revokeAfter(err error, try int) (wait time.Duration, ok bool) {
 	var e *Error
 	if !errors.As(err, &e) || !isBusy(e.StatusCode) || e.RetryAfter <= 0 || e.RetryAfter > waitInFlight {
 		return 0, false
 	}
-	return e.RetryAfter + rand.N(backoffFirst<<min(attempt, 4)), true
+	return e.RetryAfter + rand.N(backoffFirst<<min(try, 4)), true
 }
 
+const (
+	revocationTries = 3 // of one revocation, each authenticated with another token
+	unacceptedMost  = 3 // tokens that the revocation endpoint may refuse until it accepts one
+)
+
+// sendRevocation revokes a token. A revocation that a token of this cache authenticates (see
+// Dialect.Revocation) can be answered with 401: replicas share tokens, and the first to shut down
+// revokes them for all. Then another token is fetched for it.
 func (c *core) sendRevocation(ctx context.Context, e *entry.Entry, token, hint string) error {
 	for try := 1; ; try++ {
 		authorization, err := c.tryRevocation(ctx, e, token, hint)
 		var failed *Error
-		if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized || try == revocationTries || !c.disown(authorization) {
+		if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized ||
+			try == revocationTries || !c.discard(authorization) {
 			return err
 		}
 	}
 }
 
-// tryRevocation sends one revocation request and tells what it was authenticated with.
+// discard kills the token that authenticated a refused revocation, unless it has been replaced already,
+// and reports whether the revocation is worth a further try.
+func (c *core) discard(authorization string) bool {
+	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
+		return false
+	}
+	e := c.shelf.Find(authorization)
+	if e == nil {
+		return true
+	}
+	if c.unaccepted.Add(1) > unacceptedMost {
+		return false
+	}
+	e.Kill()
+	return true
+}
+
+// tryRevocation sends one revocation request, and returns what authenticated it.
 func (c *core) tryRevocation(ctx context.Context, e *entry.Entry, token, hint string) (authorization string, err error) {
-	// The request is made while the token still lives: it may be what authenticates it.
-	req, scrub, err := c.revocationRequest(revoking(ctx, e), token, hint)
+	// The request is made while the token is alive: it may authenticate its own revocation.
+	req, scrubber, err := c.endpoint.revocationRequest(withRevoked(ctx, e), token, hint)
 	e.Kill()
 	if err != nil {
 		return "", err
 	}
 	if req == nil {
-		return "", errNotAsked
+		return "", errNotRevocable
 	}
 	authorization = req.Header.Get("Authorization")
-	op := operation{name: "revocation", grant: e.Owner().Grant, scrub: scrub}
+	op := operation{name: opRevocation, grant: e.Owner().Grant, scrub: scrubber}
 	ans, err := c.send(ctx, op, req)
-	if err != nil {
+	switch {
+	case err != nil:
 		return authorization, err
-	}
-	if ans.ok() {
-		c.disowner.accepted()
+	case ans.OK():
+		c.unaccepted.Store(0)
 		return authorization, nil
+	case ans.Status == http.StatusUnauthorized && authorization == "Bearer "+token:
+		return authorization, nil // it authenticates its own revocation, and has ended before
 	}
-	if ans.status == http.StatusUnauthorized && authorization == "Bearer "+token {
-		return authorization, nil // a token that authenticates its own revocation, and is not accepted, has ended before
-	}
-	err = c.failure(op, req.URL, ans)
-	var failed *Error
-	if errors.As(err, &failed) && failed.Code == "unsupported_token_type" && hint == hintAccess {
+	failed := c.endpoint.refusal(op, req.URL, ans)
+	if failed.Code == "unsupported_token_type" && hint == hintAccess {
 		return authorization, nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
 	}
-	return authorization, err
+	return authorization, failed
 }
 
-func (c *core) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrubber, error) {
-	if make := c.cfg.Dialect.Revocation; make != nil {
-		req, err := flight.Protect(ctx, func() (*http.Request, error) { return make(ctx, c.cache, token, hint) })
-		if err != nil || req == nil {
-			return nil, nil, scrubberFor(nil, nil, token).err(err)
-		}
-		return req.Clone(ctx), scrubberFor(req.Header, paramsOf(req), token), nil
+type revokedKey struct{}
+
+// withRevoked returns the context in which the request that revokes e is made. A token of the client
+// authenticates its own revocation where the client's token does that (see Dialect.Revocation): another
+// one would have to be revoked after it.
+func withRevoked(ctx context.Context, e *entry.Entry) context.Context {
+	if e.Owner().Client == "" {
+		return ctx
 	}
-	form := url.Values{"token": {token}, "token_type_hint": {hint}}
-	return c.newRequest(ctx, c.cfg.RevokeURL, form)
+	return context.WithValue(ctx, revokedKey{}, e)
+}
+
+// revokedIn returns the token of a key that is being revoked in ctx, dead or not; nil if there is none,
+// or if it has expired.
+func (c *core) revokedIn(ctx context.Context, key string) *entry.Entry {
+	e, ok := ctx.Value(revokedKey{}).(*entry.Entry)
+	if ok && e.Owner().Client == key && e.Header() != "" && e.Age(c.clock.Now()) != entry.Expired {
+		return e
+	}
+	return nil
 }

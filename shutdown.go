@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,21 +12,27 @@ import (
 	"github.com/tokencache/tokencache/internal/entry"
 )
 
-// revokeConcurrency is how many tokens Shutdown has revoked at once.
-const revokeConcurrency = 16
+const (
+	// revokedAtOnce is how many tokens Shutdown has revoked at once.
+	revokedAtOnce = 16
 
-// revokeRounds is how often tokens are looked for: those that were there, the one that was fetched to revoke them, and
-// the one that was fetched to revoke that.
-const revokeRounds = 3
+	// revokeRounds is how often tokens are looked for: those that were there, the one that was fetched
+	// to revoke them, and the one that was fetched to revoke that.
+	revokeRounds = 3
 
-// Shutdown closes the cache, waits for the fetches that are under way, and asks the server to revoke (RFC 7009) every
-// live token that the cache could obtain again by itself, those that were replaced included; users' tokens before the
-// client's own. Sessions belong to their users, and are left alone, see [Source.Revoke]. Call it after your servers
-// have drained.
+	// namedFailures is how many failures are in the error of Shutdown.
+	namedFailures = 10
+)
+
+// Shutdown closes the cache, waits for the fetches that are under way, and asks the server to revoke
+// (RFC 7009) every live token that the cache could obtain again by itself, those that were replaced
+// included; users' tokens before the client's own. Sessions belong to their users and are left alone,
+// see [Source.Revoke]. Call it after your servers have drained.
 //
-// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what could not be done:
-// the first ten tokens that could not be revoked and how many there are. Further calls try those again. It is safe to
-// call concurrently and after [Cache.Close]. Without Config.RevokeURL and Dialect.Revocation nothing is revoked.
+// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what could
+// not be done: how many tokens could not be revoked, and the first ten errors. A further call tries
+// those again. It is safe to call concurrently and after [Cache.Close]. Without Config.RevokeURL and
+// Dialect.Revocation nothing is revoked.
 func (c *Cache) Shutdown(ctx context.Context) error {
 	core := c.core.Load()
 	if core == nil {
@@ -33,51 +40,64 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 	}
 	core.close()
 	select {
-	case core.ending <- struct{}{}:
-		defer func() { <-core.ending }()
+	case core.shutdown <- struct{}{}:
+		defer func() { <-core.shutdown }()
 	case <-ctx.Done():
 		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
 	}
-	failed := &manyErrors{what: "shutdown"}
+	var errs []error
 	stuck := core.flights.Drain(ctx)
-	if core.canRevoke() {
-		core.revokeAll(core.flights.Privileged(ctx), failed)
-		stuck = max(stuck, core.flights.Drain(ctx)) // that takes fetches, too
+	if core.endpoint.canRevoke() {
+		errs = core.revokeAll(core.flights.Privileged(ctx))
+		stuck = max(stuck, core.flights.Drain(ctx)) // revoking takes fetches, too
 	}
 	if stuck > 0 {
-		failed.add(fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", stuck, ctx.Err()))
+		errs = append(errs, fmt.Errorf("tokencache: fetches still under way, whose tokens may live on: %d: %w", stuck, ctx.Err()))
 	}
-	return failed.err()
+	if len(errs) == 0 {
+		return nil
+	}
+	return shutdownError(errs)
 }
 
-func (c *core) revokeAll(ctx context.Context, failed *manyErrors) {
-	atOnce := revokeConcurrency
+func shutdownError(errs []error) error {
+	if len(errs) <= namedFailures {
+		return fmt.Errorf("tokencache: shutdown: %d failed: %w", len(errs), errors.Join(errs...))
+	}
+	return fmt.Errorf("tokencache: shutdown: %d failed, the first %d are: %w",
+		len(errs), namedFailures, errors.Join(errs[:namedFailures]...))
+}
+
+// revokeAll revokes everything that is to be revoked, and returns an error for each token that was not.
+func (c *core) revokeAll(ctx context.Context) (errs []error) {
+	clientsAtOnce := revokedAtOnce
 	if c.cfg.Dialect.Revocation != nil {
-		atOnce = 1
+		clientsAtOnce = 1 // each may authenticate the revocation of the next
 	}
 	tried := make(map[*entry.Entry]bool)
-	untried := func(some []entry.Slot) []entry.Slot {
-		some = slices.DeleteFunc(some, func(r entry.Slot) bool { return tried[r.Entry] })
-		for _, r := range some {
-			tried[r.Entry] = true
+	untried := func(slots []entry.Slot) []entry.Slot {
+		slots = slices.DeleteFunc(slots, func(s entry.Slot) bool { return tried[s.Entry] })
+		for _, s := range slots {
+			tried[s.Entry] = true
 		}
-		return some
+		return slots
 	}
-	// Revoking a token can take another one (see Dialect.Revocation), and so can revoking that one.
 	for range revokeRounds {
-		users, _ := c.remnants()
-		c.revokeSome(ctx, untried(users), revokeConcurrency, failed)
-		_, clients := c.remnants()
-		c.revokeSome(ctx, untried(clients), atOnce, failed)
+		users, _ := c.unrevoked()
+		errs = append(errs, c.revokeSlots(ctx, untried(users), revokedAtOnce)...)
+		_, clients := c.unrevoked()
+		errs = append(errs, c.revokeSlots(ctx, untried(clients), clientsAtOnce)...)
 	}
-	users, clients := c.remnants()
+	users, clients := c.unrevoked()
 	if n := len(untried(append(users, clients...))); n > 0 {
-		failed.add(fmt.Errorf("tokencache: every revocation takes another token to be revoked; live tokens that are left: %d", n))
+		errs = append(errs, fmt.Errorf("tokencache: every revocation takes another token to be revoked; live tokens that are left: %d", n))
 	}
+	return errs
 }
 
-// remnants returns what is left to revoke: users' tokens, and the client's own with the current ones last.
-func (c *core) remnants() (users, clients []entry.Slot) {
+// unrevoked returns what is left to revoke: users' tokens, and the client's own with the current ones
+// last.
+func (c *core) unrevoked() (users, clients []entry.Slot) {
 	for slot := range c.shelf.All() {
 		switch o := slot.Owner(); {
 		case o.Kept:
@@ -90,24 +110,23 @@ func (c *core) remnants() (users, clients []entry.Slot) {
 	return users, clients
 }
 
-func (c *core) revokeSome(ctx context.Context, some []entry.Slot, atOnce int, failed *manyErrors) {
-	var mu sync.Mutex // guards failed
+func (c *core) revokeSlots(ctx context.Context, slots []entry.Slot, atOnce int) (errs []error) {
+	var mu sync.Mutex // guards errs
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for _, r := range some {
+	for _, slot := range slots {
 		group.Go(func() error {
-			errs := c.revokeTokens(ctx, r.Entry)
-			if len(errs) == 0 {
-				r.Clear()
+			failed := c.revokeTokens(ctx, slot.Entry)
+			if len(failed) == 0 {
+				slot.Clear()
 				return nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, err := range errs {
-				failed.add(err)
-			}
+			errs = append(errs, failed...)
 			return nil
 		})
 	}
-	_ = group.Wait() // the errors are in failed
+	_ = group.Wait() // the errors are in errs
+	return errs
 }

@@ -3,7 +3,6 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync/atomic"
 
 	"golang.org/x/oauth2"
@@ -12,46 +11,93 @@ import (
 	"github.com/tokencache/tokencache/internal/entry"
 )
 
-// A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light, safe for
-// concurrent use, and must not be copied. The tokens live in the cache: sources of equal grants share them.
+// A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light
+// and safe for concurrent use, and must not be copied. The tokens live in the cache: sources of equal
+// grants share them.
 type Source struct {
-	// Pointers that fmt cannot follow: the grant can hold a password.
+	// Pointers that fmt does not follow: the grant can hold a password.
 	state atomic.Pointer[source]
 	last  atomic.Pointer[entry.Entry] // level 1
 }
 
 // source is the state of a Source.
 type source struct {
-	core          *core
-	grant         Grant
-	id            [16]byte
-	name, subject string                       // the grant's
-	last          *atomic.Pointer[entry.Entry] // the Source's
-	known         atomic.Bool                  // the saved token is in the cache, or is spent
+	keyedGrant
+	core *core
+	last *atomic.Pointer[entry.Entry] // the Source's
 }
 
-// key is what the tables know the source's grant by. It is a string only where one is needed, and mostly on the stack.
-func (s *source) key() string { return string(s.id[:]) }
+// ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with the
+// same scopes share one token. See [ClientCredentialsGrant] for parameters.
+func (c *Cache) ClientCredentials(scopes ...string) *Source {
+	return c.Source(ClientCredentialsGrant{Scopes: scopes})
+}
+
+// Password returns a source of a user's token (RFC 6749 section 4.3). Sources with the same user,
+// password and scopes share one token; a wrong password does not find it. See [PasswordGrant] for what
+// RFC 9700 says of this grant.
+func (c *Cache) Password(username, password string, scopes ...string) *Source {
+	return c.Source(PasswordGrant{Username: username, Password: NewSecret(password), Scopes: scopes})
+}
+
+// PasswordFunc is [Cache.Password] for callers who do not want the password to be held: the function is
+// called inside a fetch, when the password is needed. Sources with the same user and scopes share one
+// token, so the caller vouches for the user.
+func (c *Cache) PasswordFunc(username string, password func(ctx context.Context) (string, error), scopes ...string) *Source {
+	return c.Source(PasswordGrant{Username: username, PasswordFunc: password, Scopes: scopes})
+}
+
+// RefreshToken returns a source that continues a session from a saved token (RFC 6749 section 6). The
+// session is the name under which its refresh token lives on through all rotations; sources of the same
+// session share one token. The saved access token is used until it expires. A saved refresh token that
+// the cache knows to be spent is ignored in favor of the session's current one; one that it does not
+// know begins the session anew. Save rotated refresh tokens in [Hooks.NewToken].
+func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...string) *Source {
+	g := RefreshTokenGrant{Session: session, Scopes: scopes}
+	if saved != nil {
+		kept := *saved
+		g.Token = NewSecret(kept.RefreshToken)
+		g.saved = func() *oauth2.Token { return &kept }
+	}
+	return c.Source(g)
+}
+
+// Source returns a source for any grant. It is light: services with many users may make one for every
+// request.
+func (c *Cache) Source(g Grant) *Source {
+	// One allocation for both halves.
+	var both struct {
+		Source
+		source
+	}
+	if core := c.core.Load(); core != nil && g != nil {
+		both.source.set(g, &core.salt)
+		both.core, both.source.last = core, &both.Source.last
+		both.state.Store(&both.source)
+	}
+	return &both.Source
+}
 
 func (s *Source) load() (*source, error) {
 	if s == nil {
-		return nil, errNoCache
+		return nil, errNotMade
 	}
 	if state := s.state.Load(); state != nil {
 		return state, nil
 	}
-	return nil, errNoCache
+	return nil, errNotMade
 }
 
 // Token is [Source.TokenContext] without a context; it makes a Source an [oauth2.TokenSource].
 func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-// TokenContext returns a valid access token. The token has no refresh token, is shared, and must not be modified.
+// TokenContext returns a valid access token. The token has no refresh token, is shared, and must not be
+// modified.
 //
-// It blocks only when there is no usable token, while one fetch per key serves all callers; it returns when ctx ends,
-// and the fetch goes on for the others. A stale token is returned at once and renewed in the background. The errors are
-// the fetch's ([*Error], or the grant's own), the same wrapped with [ErrHeldOff] when it is answered from memory,
-// [ErrClosed], and ctx's.
+// It blocks only when there is no usable token, while one fetch per key serves all callers; it returns
+// when ctx ends, and the fetch goes on for the others. A stale token is returned at once and renewed in
+// the background. The errors are the fetch's ([*Error], or the grant's own), the same wrapped with
+// [ErrHeldOff] when it is answered from memory, [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s != nil {
 		if e := s.last.Load(); e != nil && e.Hit() {
@@ -69,8 +115,9 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return e.Token(), nil
 }
 
-// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing happens if tok is not
-// the current token, because somebody has replaced it already. It does not block, and does not end a hold-off.
+// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing happens
+// if tok is not the current token, because somebody has replaced it already. It does not block, and does
+// not end a hold-off.
 func (s *Source) Invalidate(tok *oauth2.Token) {
 	state, err := s.load()
 	if err != nil || tok == nil {
@@ -81,28 +128,43 @@ func (s *Source) Invalidate(tok *oauth2.Token) {
 	}
 }
 
-// Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries again. A person who
-// calls it has changed something: corrected a password at the server, unlocked a user. It sends nothing, and blocks only
-// while Hooks.HoldOff runs.
+// Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries
+// again. A person who calls it has changed something: corrected a password at the server, unlocked a
+// user. It sends nothing, and blocks only while Hooks.HoldOff runs.
 func (s *Source) Reset() {
 	state, err := s.load()
 	if err != nil {
 		return
 	}
-	state.core.forgetFailure(context.Background(), state)
-	if e := state.core.shelf.Current(state.key()); e != nil {
+	core, failures := state.core, state.core.failures
+	failures.memory.ForgetPasswordOf(state.key())
+	if user, password, ok := state.heldPassword(); ok {
+		failures.memory.ForgetPassword(core.passwordHash(user, password))
+	}
+	failures.recovered(context.Background(), state.attempt(nil, nil))
+	failures.endOutage(context.Background())
+	if e := core.shelf.Current(state.key()); e != nil {
 		e.Rejections.Reset()
 	}
 }
 
-// Client returns an [http.Client] whose requests carry this source's token, through a [Transport] over
-// [http.DefaultTransport].
-func (s *Source) Client() *http.Client {
-	return &http.Client{Transport: &Transport{Source: s}}
+// Revoke drops the current token of this source, for all sources that share it, and asks the server to
+// revoke it (RFC 7009): the refresh token first, then the access token, and those before it that are
+// still valid. It ends a session for good; a grant that can start anew gets another token at the next
+// call.
+//
+// It blocks until the server has answered or ctx ends; the revocation itself goes on for at most
+// Config.Timeout. What could not be revoked is dropped all the same, and named in the error.
+func (s *Source) Revoke(ctx context.Context) error {
+	state, err := s.load()
+	if err != nil {
+		return err
+	}
+	return state.core.revoke(ctx, &state.keyedGrant)
 }
 
-// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock; closing the cache
-// ends hits by the entries.
+// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock;
+// closing the cache ends hits by the entries.
 func (s *source) entry(ctx context.Context) (*entry.Entry, error) {
 	if e := s.last.Load(); e != nil && e.Hit() {
 		return e, nil
@@ -118,8 +180,8 @@ func (s *source) acquire(ctx context.Context) (*entry.Entry, error) {
 		}
 		e, w := s.cached(ctx)
 		if e == nil || s.core.flights.Closed() {
-			if own := s.underRevocation(ctx); own != nil {
-				return own, nil
+			if revoked := s.core.revokedIn(ctx, s.key()); revoked != nil {
+				return revoked, nil
 			}
 		}
 		if e != nil {
@@ -137,11 +199,11 @@ func (s *source) acquire(ctx context.Context) (*entry.Entry, error) {
 	}
 }
 
-// cached returns the entry of level 2 if it can be used, and otherwise what to ask of a flight. It is the one that
+// cached returns the entry of level 2 if it can be used, and otherwise what to ask of a flight. It
 // starts the renewal of a stale entry.
 func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 	e := s.core.shelf.Current(s.key())
-	if e == nil || !s.knows(e) {
+	if e == nil || !s.core.knows(&s.keyedGrant, e) {
 		return nil, want{reason: reasonCold}
 	}
 	switch {
@@ -164,7 +226,7 @@ func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 	}
 	// A renewal that Shutdown itself started would outlive it.
 	if age == entry.Stale && !s.core.flights.Closed() && !s.core.flights.Inside(ctx, s.key()) {
-		s.core.flights.Go(ctx, s.key(), s.core.renewal(s, want{reason: reasonStale, seen: e}))
+		s.core.flights.Go(ctx, s.key(), s.core.fetching(&s.keyedGrant, want{reason: reasonStale, seen: e}))
 	}
 	s.last.Store(e)
 	return e, want{}
@@ -172,18 +234,19 @@ func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
-	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.renewal(s, w))
+	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.fetching(&s.keyedGrant, w))
 	return e, err
 }
 
-// despite returns the entry that is still in service after a flight failed: one whose renewal after a rejection did not
-// succeed may be good everywhere else.
+// despite returns the entry that is still in service although a flight failed: one whose renewal after a
+// rejection did not succeed may be accepted everywhere else.
 func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
-	if ctx.Err() != nil || s.core.flights.Closed() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
+	c := s.core
+	if ctx.Err() != nil || c.flights.Closed() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
 		return nil, err
 	}
-	e := s.core.shelf.Current(s.key())
-	if e == nil || !s.knows(e) || !e.Alive() || e.Age(s.core.clock.Now()) == entry.Expired {
+	e := c.shelf.Current(s.key())
+	if e == nil || !c.knows(&s.keyedGrant, e) || !e.Alive() || e.Age(c.clock.Now()) == entry.Expired {
 		return nil, err
 	}
 	return e, nil
@@ -192,14 +255,13 @@ func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
 // replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
 func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*entry.Entry, error) {
 	c := s.core
-	report := Rejection{Grant: s.name, Subject: s.subject, Target: target}
 	if c.flights.Closed() && !c.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
 	if e.Alive() && !e.Renewing() {
-		report.HeldOff = !e.Rejections.MayRenew(target, clock.Monotonic())
-		c.rejected(ctx, report)
-		if report.HeldOff {
+		mayRenew := e.Rejections.MayRenew(target, clock.Monotonic())
+		c.report.rejected(ctx, Rejection{Grant: s.name, Subject: s.subject, Target: target, HeldOff: !mayRenew})
+		if !mayRenew {
 			return nil, nil
 		}
 	}
@@ -213,7 +275,8 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 		if err != nil {
 			return nil, err
 		}
-		// A flight that was about something else, or that had looked before e was rejected, is followed by another.
+		// A flight that was about something else, or had looked before e was rejected, is followed by
+		// another.
 		if next != nil && next != e && next.Alive() {
 			s.last.Store(next)
 			return next, nil

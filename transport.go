@@ -15,6 +15,7 @@ import (
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/origin"
 	"github.com/tokencache/tokencache/internal/replay"
+	"github.com/tokencache/tokencache/internal/scrub"
 )
 
 // A Transport is an [http.RoundTripper] that sends every request with the access token of a source, in an Authorization
@@ -50,6 +51,12 @@ type Transport struct {
 	// Unauthorized reports whether a response means that the token was rejected. It must not read the body. Default:
 	// status 401, unless a challenge says insufficient_scope (RFC 6750 section 3.1).
 	Unauthorized func(*http.Response) bool
+}
+
+// Client returns an [http.Client] whose requests carry this source's token, through a [Transport] over
+// [http.DefaultTransport].
+func (s *Source) Client() *http.Client {
+	return &http.Client{Transport: &Transport{Source: s}}
 }
 
 type sourceKey struct{}
@@ -164,7 +171,7 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string, clip bool) (*http.Response, error) {
 	resp, err := t.roundTrip(replay.Copy(req, body, authorization, clip), req)
 	if err != nil {
-		err = scrubberFor(http.Header{"Authorization": {authorization}}, nil).err(err)
+		err = scrub.For(http.Header{"Authorization": {authorization}}, nil).Err(err)
 	}
 	return resp, err
 }

@@ -3,6 +3,7 @@ package main
 // order lists the packages of internal/ from the bottom up. Each may import only those before it.
 var order = []string{
 	"clock",
+	"flight",
 	"table",
 	"challenge",
 	"origin",
@@ -14,7 +15,6 @@ var order = []string{
 	"spent",
 	"entry",
 	"holdoff",
-	"flight",
 }
 
 // testsOnly lists the packages of internal/ that exist for tests: only tests and the packages of

@@ -1,0 +1,148 @@
+// Package wire sends one request to a server: at most once, nowhere else, and without a trace of the
+// caller. It also reads what all answers of an authorization server have in common.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/flight"
+)
+
+// answerSize is the size of the largest answer that is read, in bytes.
+const answerSize = 1 << 20
+
+// A Client sends requests that must not be sent twice. It is made by New and is safe for concurrent
+// use.
+type Client struct {
+	http  http.Client
+	slots chan struct{} // one for each request under way
+}
+
+// New returns a Client that sends at most the given number of requests at once, as client does but
+// without following redirects, which would carry credentials to another place. client may be nil.
+func New(client *http.Client, most int) *Client {
+	c := &Client{slots: make(chan struct{}, most)}
+	if client != nil {
+		c.http = *client
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http.Transport = dropBadLocation{c.http.Transport}
+	return c
+}
+
+// dropBadLocation drops a Location that is not a URL. net/http would return an error that quotes it,
+// with the code or the token in it, and that looks as if there had been no answer.
+type dropBadLocation struct{ base http.RoundTripper }
+
+func (t dropBadLocation) RoundTrip(req *http.Request) (*http.Response, error) {
+	base := t.base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	resp, err := base.RoundTrip(req)
+	if resp != nil {
+		if _, bad := req.URL.Parse(resp.Header.Get("Location")); bad != nil {
+			resp.Header.Del("Location")
+		}
+	}
+	return resp, err
+}
+
+// An Answer is a complete answer of a server.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	Sent   clock.Instant // read just before the request was sent
+}
+
+// OK reports whether the status is 2xx.
+func (a *Answer) OK() bool { return a.Status >= 200 && a.Status <= 299 }
+
+// A LostError says that there was no complete answer.
+type LostError struct {
+	Err     error
+	Reached bool // the request may have reached the server
+	Status  int  // of an answer that is not complete and is a refusal, otherwise 0
+}
+
+func (e *LostError) Error() string { return e.Err.Error() }
+func (e *LostError) Unwrap() error { return e.Err }
+
+// Enter waits until there is room for a further request. leave is to be called after it. If ctx ends
+// first, Enter returns its cause.
+func (c *Client) Enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case c.slots <- struct{}{}:
+		return func() { <-c.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Do sends a request and reads the answer, up to 1 MiB. It blocks until then, or until ctx ends. The
+// error is a *LostError. The caller's httptrace does not see the request.
+func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Instant) (*Answer, error) {
+	preventRepetition(req)
+	var connecting, connected atomic.Bool
+	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{
+		GetConn: func(string) { connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		// Hides the network part of a caller's trace, which net/http keeps elsewhere.
+		ConnectStart: func(string, string) {},
+	})
+	sent := now()
+	resp, err := c.http.Do(req.WithContext(ctx))
+	if err != nil {
+		// A transport that reports no connections may have sent the request.
+		return nil, &LostError{Err: withoutURL(err), Reached: connected.Load() || !connecting.Load()}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerSize+1))
+	if err == nil && len(body) > answerSize {
+		err = fmt.Errorf("tokencache: the answer is larger than %d bytes", answerSize)
+	}
+	if err != nil {
+		lost := &LostError{Err: withoutURL(err), Reached: true}
+		if resp.StatusCode >= 400 {
+			lost.Status = resp.StatusCode
+		}
+		return nil, lost
+	}
+	return &Answer{resp.StatusCode, resp.Header, body, sent}, nil
+}
+
+// withoutURL unwraps an error that quotes the URL, whose query can hold a token.
+func withoutURL(err error) error {
+	var quoting *url.Error
+	if errors.As(err, &quoting) {
+		return quoting.Err
+	}
+	return err
+}
+
+// preventRepetition keeps net/http from sending a request twice when an idle connection turns out to
+// be closed, which it does for what it believes to be idempotent, unless there is a body that cannot
+// be had twice.
+func preventRepetition(req *http.Request) {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	default:
+		if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
+			return
+		}
+	}
+	req.GetBody = nil
+	if req.Body == nil || req.Body == http.NoBody {
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("")), 0
+	}
+}

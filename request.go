@@ -1,0 +1,270 @@
+package tokencache
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokencache/tokencache/internal/scrub"
+	"github.com/tokencache/tokencache/internal/wire"
+)
+
+// attemptOf returns the attempt that ctx belongs to, or nil.
+func (c *core) attemptOf(ctx context.Context) *attempt {
+	if f := c.flights.Of(ctx); f != nil {
+		a, _ := f.State.(*attempt)
+		return a
+	}
+	return nil
+}
+
+// replacedIsSpent reports whether the token that the flight of ctx replaces has a refresh token that
+// must not be sent again.
+func (c *core) replacedIsSpent(ctx context.Context) bool {
+	a := c.attemptOf(ctx)
+	return a != nil && a.replaced != nil && a.replaced.Spent()
+}
+
+// open returns the state of a cache that may send requests for ctx.
+func (c *Cache) open(ctx context.Context) (*core, error) {
+	core := c.core.Load()
+	switch {
+	case core == nil:
+		return nil, errNotMade
+	case core.flights.Closed() && !core.flights.Admits(ctx):
+		return nil, ErrClosed
+	}
+	return core, nil
+}
+
+// RequestToken sends one token request (RFC 6749 section 4) with the given parameters, authenticated as
+// the client, and returns the answer with its refresh token. Nothing is cached. It is for grants of
+// several steps, and for grants of one's own; ctx should be the one that Grant.Obtain was given. The
+// request is sent at most once. In the flight of its key, a refresh token that may be spent is not sent
+// again, see [ErrRefreshTokenSpent].
+func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
+	core, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return core.requestToken(ctx, params)
+}
+
+func (c *core) requestToken(ctx context.Context, params url.Values) (tok *oauth2.Token, err error) {
+	a := c.attemptOf(ctx)
+	refresh := ""
+	if params.Get("grant_type") == "refresh_token" {
+		refresh = params.Get("refresh_token")
+	}
+	release, err := c.beforeRefresh(ctx, a, refresh)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	done, err := c.beforePassword(ctx, a, params)
+	if err != nil {
+		return nil, err
+	}
+	progress := &Error{Op: opToken}
+	outcome := error(progress) // if a user's function panics
+	defer func() {
+		c.afterRefresh(a, refresh, tok, outcome)
+		done(outcome)
+	}()
+	tok, err = c.exchange(ctx, a, params, progress)
+	outcome = err
+	return tok, err
+}
+
+// exchange sends a token request and reads the answer. It notes in progress how far it got.
+func (c *core) exchange(ctx context.Context, a *attempt, params url.Values, progress *Error) (*oauth2.Token, error) {
+	req, scrubber, err := c.endpoint.tokenRequest(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	progress.reached = true
+	op := operation{name: opToken, grant: params.Get("grant_type"), scrub: scrubber}
+	ans, err := c.send(ctx, op, req)
+	if err != nil {
+		return nil, err
+	}
+	progress.StatusCode = ans.Status
+	if !ans.OK() {
+		return nil, c.endpoint.refusal(op, req.URL, ans)
+	}
+	tok, err := c.endpoint.token(op, req.URL, ans)
+	if err == nil && a != nil {
+		a.tokenAskedFor = &ans.Sent
+	}
+	return tok, err
+}
+
+// beforeRefresh waits until no other request carries the same refresh token, and returns an error if
+// the token must not be sent again. release is to be called after the request.
+func (c *core) beforeRefresh(ctx context.Context, a *attempt, refresh string) (release func(), err error) {
+	if a == nil {
+		return func() {}, nil
+	}
+	a.next()
+	if refresh == "" {
+		return func() {}, nil
+	}
+	release, err = c.failures.memory.Turns.Take(ctx, c.salt.Hash("refresh_token\x00"+refresh))
+	if err != nil {
+		return nil, err
+	}
+	if a.session != nil {
+		a.secret = c.salt.Hash(refresh)
+	}
+	isSpent := c.spent.Has(refresh) || a.session != nil && a.session.Has(refresh) ||
+		a.replaced != nil && a.replaced.RefreshToken() == refresh && a.replaced.Spent()
+	if isSpent {
+		release()
+		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
+	}
+	return release, nil
+}
+
+// afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks it
+// as spent when it was replaced or refused, or may have been consumed.
+func (c *core) afterRefresh(a *attempt, refresh string, tok *oauth2.Token, err error) {
+	// Not errors.As: the error of a request that was not sent can wrap that of another one.
+	failed, sent := err.(*Error)
+	switch {
+	case refresh == "":
+		return
+	case err == nil && (tok.RefreshToken == "" || tok.RefreshToken == refresh):
+		tok.RefreshToken = refresh
+		return
+	case err != nil && !(sent && mayHaveConsumed(failed)):
+		return
+	}
+	c.spent.Add(refresh)
+	if a != nil && a.replaced != nil && a.replaced.RefreshToken() == refresh {
+		a.replaced.Spend(err != nil && failed.Code != "invalid_grant")
+	}
+	if a != nil && a.session != nil {
+		a.session.Add(refresh)
+	}
+	if err != nil && failed.kind != ErrInvalidGrant {
+		failed.kind, failed.Permanent = ErrRefreshTokenSpent, true
+	}
+}
+
+// beforePassword is beforeCredentials for a token request that carries a password.
+func (c *core) beforePassword(ctx context.Context, a *attempt, params url.Values) (done func(error), err error) {
+	if a == nil || !params.Has("password") {
+		return func(error) {}, nil
+	}
+	return c.beforeCredentials(ctx, a, c.passwordHash(params.Get("username"), params.Get("password")))
+}
+
+func (c *core) passwordHash(user, password string) uint64 {
+	return c.salt.Hash(user + "\x00" + password)
+}
+
+// beforeCredentials waits until no other request carries the same user's credentials, and returns an
+// error if they are held off. done is to be called with the outcome of the request.
+func (c *core) beforeCredentials(ctx context.Context, a *attempt, hash uint64) (done func(error), err error) {
+	a.sentPassword, a.secret = true, hash
+	memory := c.failures.memory
+	release, err := memory.Turns.Take(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if refused := memory.CheckPassword(a.key, hash, c.clock.Now()); refused != nil {
+		release()
+		return nil, heldOff(refused)
+	}
+	return func(err error) {
+		defer release()
+		// Not errors.As, as in afterRefresh.
+		failed, sent := err.(*Error)
+		switch {
+		case err == nil:
+			a.tookPassword = true
+			memory.ForgetPassword(hash)
+		case sent && countsAsAttempt(failed):
+			memory.RefusePassword(hash, err, failed.RetryAfter, c.clock.Now())
+		}
+	}, nil
+}
+
+// Send sends a request that is not a token request to the authorization server, for grants of several
+// steps: with the Config's header, at most once, without following redirects, within
+// Config.MaxConcurrent, and hidden from the caller's httptrace. op names the request in errors. ctx
+// should be the one that Grant.Obtain was given; in one Obtain, only one request may be under way at a
+// time.
+//
+// An Authorization header is taken for a user's credentials. If the server refuses them, or the grant
+// fails before its next request, that is remembered like a refused password; by sending another request
+// the grant says that they were accepted.
+//
+// Send blocks until the answer has been read, up to 1 MiB, or ctx ends. The body of the response need
+// not be closed. An answer with a status of 400 or more is returned as an [*Error].
+func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.Response, error) {
+	core, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := operation{name: op, scrub: scrub.For(req.Header, wire.Params(req))}
+	a, authorization := core.attemptOf(ctx), req.Header.Get("Authorization")
+	done := func(error) {}
+	if a != nil {
+		o.grant = a.grant
+		a.next()
+		a.sentPassword = a.sentPassword || authorization != ""
+		if strings.HasPrefix(authorization, "Basic ") { // others may change from one time to the next
+			done, err = core.beforeCredentials(ctx, a, core.salt.Hash("Authorization\x00"+authorization))
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	outcome := error(&Error{Op: op, reached: true}) // if a user's function panics
+	defer func() { done(outcome) }()
+	ans, err := core.sendOther(ctx, o, req.Clone(ctx))
+	outcome = err
+	if err != nil {
+		return nil, err
+	}
+	if a != nil {
+		a.tookPassword = authorization != ""
+	}
+	resp := bareResponse(ans.Status, ans.Header, io.NopCloser(bytes.NewReader(ans.Body)))
+	resp.ContentLength = int64(len(ans.Body))
+	return resp, nil
+}
+
+func (c *core) sendOther(ctx context.Context, op operation, req *http.Request) (*wire.Answer, error) {
+	ans, err := c.send(ctx, op, req)
+	if err == nil && ans.Status >= 400 {
+		err = c.endpoint.refusal(op, req.URL, ans)
+	}
+	return ans, err
+}
+
+// send sends a request to the authorization server, unless all keys are held off.
+func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire.Answer, error) {
+	if err := c.endpoint.prepare(ctx, op, req); err != nil {
+		return nil, err
+	}
+	leave, err := c.endpoint.client.Enter(ctx)
+	if err != nil {
+		return nil, c.endpoint.unanswered(op, req.URL, err, false)
+	}
+	defer leave()
+	if a := c.attemptOf(ctx); a != nil {
+		// The hold-off can have begun while the request was waiting.
+		if failed := c.failures.memory.Outage.Active(c.clock.Now()); failed != nil && !c.flights.IsPrivileged(ctx) {
+			return nil, heldOff(failed)
+		}
+		a.requested = true
+	}
+	return c.endpoint.send(ctx, op, req)
+}
