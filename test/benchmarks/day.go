@@ -77,8 +77,10 @@ func pairRow(p peer.Peer, calm, expiries []day.Outcome) []string {
 		without, across, ratios = append(without, a.P999), append(across, b.P999), append(ratios, b.P999/a.P999)
 		waited, requests = waited+b.Waited, requests+b.Requests
 	}
-	return []string{nameOf(p), stat.Of(without).String(), stat.Of(across).String(), stat.Of(ratios).String(),
-		fmt.Sprint(waited), fmt.Sprint(requests)}
+	return []string{
+		nameOf(p), stat.Of(without).String(), stat.Of(across).String(), stat.Of(ratios).String(),
+		fmt.Sprint(waited), fmt.Sprint(requests),
+	}
 }
 
 func dayRow(p peer.Peer, outcomes []day.Outcome) []string {

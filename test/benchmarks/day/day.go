@@ -49,8 +49,10 @@ func Expiries(length time.Duration) Scenario {
 func Outage(length time.Duration) Scenario {
 	life := seconds(length)
 	down := life * 775 / 1000
-	return Scenario{Name: "endpoint down", Lifetime: life, Length: life * 5 / 4, Window: life / 5, Margin: life / 6,
-		down: down, up: down + life/6}
+	return Scenario{
+		Name: "endpoint down", Lifetime: life, Length: life * 5 / 4, Window: life / 5, Margin: life / 6,
+		down: down, up: down + life/6,
+	}
 }
 
 // Revocation has a token that is revoked in the middle.

@@ -45,8 +45,10 @@ type load struct {
 }
 
 func newLoad(client peer.Doer, address string, n int) *load {
-	return &load{client: client, address: address, begin: time.Now(),
-		sent: make([]int64, n), started: make([]int64, n), samples: make([]Sample, n)}
+	return &load{
+		client: client, address: address, begin: time.Now(),
+		sent: make([]int64, n), started: make([]int64, n), samples: make([]Sample, n),
+	}
 }
 
 // steady sends a request whenever one is due, whatever has become of those before it.

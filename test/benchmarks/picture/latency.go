@@ -12,17 +12,17 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/day"
 )
 
-// A Line is the day of one peer.
+// A Line is the latency of one peer over time.
 type Line struct {
 	Name    string
 	Ours    bool
 	Samples []day.Sample
 }
 
-// bin is the time that one point stands for: its slowest request.
+// bin is the interval that one point represents, by the slowest request in it.
 const bin = 40 * time.Millisecond
 
-// Latency draws the latencies of several days, one above the other, to the same scale.
+// Latency draws one plot per line into file, one above the other and to the same scale.
 func Latency(file, title string, lines []Line) error {
 	var plots [][]*plot.Plot
 	for i, l := range lines {
@@ -50,7 +50,7 @@ func Latency(file, title string, lines []Line) error {
 	return save(file, plots, 24*vg.Centimeter, vg.Length(len(lines))*6*vg.Centimeter)
 }
 
-// slowest returns the slowest request of each bin.
+// slowest returns the latency of the slowest request in each bin, in milliseconds.
 func slowest(samples []day.Sample) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range samples {
@@ -65,7 +65,7 @@ func slowest(samples []day.Sample) plotter.XYs {
 	return points
 }
 
-// decades are ticks at the powers of ten.
+// decades places ticks at powers of ten.
 type decades struct{}
 
 func (decades) Ticks(low, high float64) []plot.Tick {
