@@ -45,7 +45,7 @@ func usersTable(o options, progress io.Writer) ([]report.Table, error) {
 }
 
 // size is left out where the cache itself is most of it.
-func size(n int, c *users.Crowd) string {
+func size(n int, c *users.Cache) string {
 	if n < 10_000 {
 		return "-"
 	}
