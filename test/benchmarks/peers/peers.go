@@ -1,5 +1,5 @@
-// Package peers adapts each library to the benchmarks. An adapter uses its library as an application
-// would and adds nothing.
+// Package peers adapts each library to the benchmarks. An adapter uses its library as an
+// application would and adds nothing.
 package peers
 
 import "github.com/tokencache/tokencache/test/benchmarks/peer"

@@ -9,14 +9,14 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
-	"github.com/tokencache/tokencache/test/benchmarks/day"
+	"github.com/tokencache/tokencache/test/benchmarks/load"
 )
 
 // A Line is the latency of one peer over time.
 type Line struct {
 	Name    string
 	Ours    bool
-	Samples []day.Sample
+	Samples []load.Sample
 }
 
 // bin is the interval that one point represents, by the slowest request in it.
@@ -51,7 +51,7 @@ func Latency(file, title string, lines []Line) error {
 }
 
 // slowest returns the latency of the slowest request in each bin, in milliseconds.
-func slowest(samples []day.Sample) plotter.XYs {
+func slowest(samples []load.Sample) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range samples {
 		at := s.Due.Truncate(bin).Seconds()

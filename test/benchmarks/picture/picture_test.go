@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokencache/tokencache/test/benchmarks/day"
+	"github.com/tokencache/tokencache/test/benchmarks/load"
 )
 
 // luminance returns the relative luminance of c as defined by WCAG 2.
@@ -43,7 +43,7 @@ func TestColorsAreReadableOnLightAndDarkPages(t *testing.T) {
 
 func TestPictureHasNoBackgroundAndUsesCommonFonts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "latency.svg")
-	samples := []day.Sample{{Due: 0, Latency: time.Millisecond}, {Due: time.Second, Latency: 300 * time.Millisecond}}
+	samples := []load.Sample{{Due: 0, Latency: time.Millisecond}, {Due: time.Second, Latency: 300 * time.Millisecond}}
 	if err := Latency(file, "title", []Line{{Name: "one", Samples: samples}, {Name: "two", Ours: true, Samples: samples}}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package speed times peers in pairs. The two of a pair take turns, so that other work on the machine
-// affects both.
+// Package speed times peers in pairs. The two of a pair take turns, so that other work on the
+// machine affects both.
 package speed
 
 import (
@@ -16,8 +16,8 @@ type Case struct {
 	Name       string
 	Goroutines int
 
-	// prepare returns a function that performs the operation n times on one goroutine, and a function
-	// that cleans up. Both are nil if the peer does not support the operation.
+	// prepare returns a function that performs the operation n times on one goroutine, and a
+	// function that cleans up. Both are nil if the peer does not support the operation.
 	prepare func(p peer.Peer) (do func(n int), cleanup func())
 }
 
@@ -83,8 +83,8 @@ func (c Case) calibrate(do func(int), slice time.Duration) int {
 	}
 }
 
-// time performs n operations, spread over the goroutines, and returns the nanoseconds per operation. It
-// collects garbage first, so that no peer pays for another's.
+// time performs n operations, spread over the goroutines, and returns the nanoseconds per
+// operation. It collects garbage first, so that no peer pays for another's.
 func (c Case) time(do func(int), n int) float64 {
 	runtime.GC()
 	each := max(n/c.Goroutines, 1)

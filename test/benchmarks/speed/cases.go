@@ -106,8 +106,8 @@ func sequence(c peer.Doer, address string) func(int) {
 	}
 }
 
-// serve answers a request without a token with the challenge of a container registry, which oras-go
-// needs before it sends a token.
+// serve accepts any token. To a request without one it answers 401 with the challenge of a
+// container registry, because some peers send a token only after that.
 func serve(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") == "" {
 		w.Header().Set("WWW-Authenticate", challenge("http://"+r.Host))
@@ -133,8 +133,8 @@ func newRequest(address string) *http.Request {
 	}
 }
 
-// noOpBase answers without a network. If response is not nil, it returns that to every request with a
-// token, which saves an allocation.
+// noOpBase answers without a network. If response is not nil, it returns that to every request
+// with a token, which saves an allocation.
 type noOpBase struct{ response *http.Response }
 
 func (b *noOpBase) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -152,9 +152,9 @@ func (b *noOpBase) RoundTrip(req *http.Request) (*http.Response, error) {
 
 var start = time.Now()
 
-// Floor returns a peer that does only what every library has to do. For a token it reads the monotonic
-// clock, as a check of the expiry has to; for a request it copies the request and its header, which a
-// RoundTripper must not modify.
+// Floor returns a peer that does only what every library has to do. For a token it reads the
+// monotonic clock, as a check of the expiry has to; for a request it copies the request and its
+// header, which a RoundTripper must not modify.
 func Floor() peer.Peer {
 	return peer.Peer{
 		Name: "floor",

@@ -87,8 +87,8 @@ func (c *Cache) measure(n int, r *rand.Rand) float64 {
 	return float64(time.Since(begin)) / float64(n)
 }
 
-// Compare measures two caches in turns, n tokens per round each. It returns the median time per token
-// of ours and of theirs in nanoseconds, and our time divided by theirs.
+// Compare measures two caches in turns, n tokens per round each. It returns the median time per
+// token of ours and of theirs in nanoseconds, and our time divided by theirs.
 func Compare(ours, theirs *Cache, rounds, n int) (a, b float64, ratio stat.Spread) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var as, bs, ratios []float64
