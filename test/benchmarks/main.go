@@ -1,13 +1,13 @@
-// Command benchmarks measures tokencache side by side with other libraries.
+// Command benchmarks compares tokencache with other libraries and prints the results as Markdown.
 //
-//	go run .                   everything, as Markdown; about an hour and a half
-//	go run . -quick            everything in short, under two minutes
-//	go run . -only behaviours  one part: behaviours, speed, users, day
-//	go run . -json             the tables as JSON
-//	go run . -page FILE        puts the tables into a page, too
-//	go run . -pictures DIR     draws the pictures, and nothing else
+//	go run .                   run everything, which takes about 90 minutes
+//	go run . -quick            run everything briefly, in less than two minutes
+//	go run . -only behaviours  run one part: behaviours, speed, users or day (latency under load)
+//	go run . -json             print JSON instead
+//	go run . -page FILE        also insert the tables into a page
+//	go run . -pictures DIR     draw the pictures and do nothing else
 //
-// The exit status is not 0 if tokencache misses a row of the behaviour table.
+// The exit status is 1 if tokencache fails a row of the behavior table.
 package main
 
 import (
@@ -28,10 +28,10 @@ type options struct {
 	quick, json          bool
 	duration             time.Duration
 	repeat               int
-	row, peer            string // one row with one peer, for a process of its own
+	row, peer            string // set in a child process that runs one row with one peer
 }
 
-// A part is one kind of measurement.
+// A part is one kind of measurement, which -only selects by name.
 type part struct {
 	name string
 	run  func(o options, progress io.Writer) ([]report.Table, error)
@@ -39,24 +39,24 @@ type part struct {
 
 func parts() []part {
 	return []part{
-		{"behaviours", behaviours},
+		{"behaviours", behaviorTable},
 		{"speed", speedTables},
 		{"users", usersTable},
-		{"day", dayTables},
+		{"day", loadTables},
 	}
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.only, "only", "", "run only this part")
-	flag.BoolVar(&o.quick, "quick", false, "short runs, to see that everything works")
-	flag.BoolVar(&o.json, "json", false, "print JSON")
-	flag.StringVar(&o.page, "page", "", "put the tables into this page")
-	flag.StringVar(&o.pictures, "pictures", "", "draw the pictures into this directory")
-	flag.DurationVar(&o.duration, "duration", time.Minute, "length of one run of the day of a token")
-	flag.IntVar(&o.repeat, "repeat", 3, "runs of each of the first two days of a token")
-	flag.StringVar(&o.row, "row", "", "run this row with the peer of -peer, and print what it did")
-	flag.StringVar(&o.peer, "peer", "", "see -row")
+	flag.BoolVar(&o.quick, "quick", false, "run briefly, to check that everything works")
+	flag.BoolVar(&o.json, "json", false, "print the tables as JSON")
+	flag.StringVar(&o.page, "page", "", "also insert the tables into this `file`")
+	flag.StringVar(&o.pictures, "pictures", "", "draw the pictures into this `directory` and exit")
+	flag.DurationVar(&o.duration, "duration", time.Minute, "length of a run under load")
+	flag.IntVar(&o.repeat, "repeat", 3, "number of runs under load without and across expiries")
+	flag.StringVar(&o.row, "row", "", "run only this `row`, with the peer given by -peer, and print the result")
+	flag.StringVar(&o.peer, "peer", "", "`name` of the peer for -row")
 	flag.Parse()
 	if o.quick {
 		o.duration, o.repeat = min(o.duration, 2*time.Second), 1
@@ -78,7 +78,7 @@ func run(o options, out, progress io.Writer) error {
 	var failures []error
 	known := false
 	if !o.json {
-		fmt.Fprintf(out, "%s\n\n", setting())
+		fmt.Fprintf(out, "%s\n\n", environment())
 	}
 	for _, p := range parts() {
 		if o.only != "" && o.only != p.name {

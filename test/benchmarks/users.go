@@ -10,6 +10,7 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/users"
 )
 
+// usersTable compares token caches with many users.
 func usersTable(o options, progress io.Writer) ([]report.Table, error) {
 	sizes, rounds := []int{10, 10_000, 100_000, 1_000_000}, 21
 	if o.quick {
@@ -17,10 +18,10 @@ func usersTable(o options, progress io.Writer) ([]report.Table, error) {
 	}
 	t := report.Table{
 		Name: "users", Title: "Many users",
-		Note: "tokencache makes a new source for every token; beside it a map of sources that somebody has to write, which forgets " +
-			"nothing. Nanoseconds per token of a random user on this machine; tokencache's time divided by the other's, median and quartiles; " +
-			"bytes per user beyond the strings.",
-		Head: []string{"users", "library", "ns", "ratio", "bytes per user"},
+		Note: "tokencache makes a new source for every token. The others are behind a map of token caches, which an application " +
+			"has to write itself and which never forgets a user. Time: median nanoseconds to get the token of a random user on this " +
+			"machine. Ratio: tokencache's time divided by the other's, median and quartiles. Bytes: without the token and the user's name.",
+		Head: []string{"users", "library", "ns per token", "ratio", "bytes per user"},
 	}
 	for _, n := range sizes {
 		names := users.Names(n)
@@ -44,8 +45,9 @@ func usersTable(o options, progress io.Writer) ([]report.Table, error) {
 	return []report.Table{t}, nil
 }
 
-// size is left out where the cache itself is most of it.
-func size(n int, c *users.Crowd) string {
+// size returns the memory per user, or "-" for so few users that the cache itself takes most of
+// the memory.
+func size(n int, c *users.Cache) string {
 	if n < 10_000 {
 		return "-"
 	}

@@ -9,25 +9,25 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-func TestWrongSecretIsAnInvalidClient(t *testing.T) {
+func TestWrongSecretReturnsErrInvalidClient(t *testing.T) {
 	s := newServer(t)
 	cache := s.cache(func(cfg *tokencache.Config) { cfg.Auth = tokencache.ClientSecretBasic("wrong") })
-	together(callers, func(int) {
+	concurrently(callers, func(int) {
 		if _, err := cache.ClientCredentials(scope).Token(); !errors.Is(err, tokencache.ErrInvalidClient) {
 			t.Errorf("got %v, want ErrInvalidClient", err)
 		}
 	})
 	if _, err := cache.Password(user, password).Token(); !errors.Is(err, tokencache.ErrInvalidClient) || !errors.Is(err, tokencache.ErrHeldOff) {
-		t.Errorf("another grant: got %v, want ErrInvalidClient from memory", err)
+		t.Errorf("another grant: got %v, want ErrInvalidClient and ErrHeldOff", err)
 	}
 	s.want("client_credentials", 1)
 	s.want("password", 0)
 }
 
-func TestWrongPasswordIsAnInvalidGrant(t *testing.T) {
+func TestWrongPasswordReturnsErrInvalidGrant(t *testing.T) {
 	s := newServer(t)
 	cache := s.cache(nil)
-	together(callers, func(int) {
+	concurrently(callers, func(int) {
 		if _, err := cache.Password(user, "wrong").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
 			t.Errorf("got %v, want ErrInvalidGrant", err)
 		}

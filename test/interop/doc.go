@@ -1,4 +1,5 @@
-// Package interop tests tokencache against an authorization server that others have written: ory/fosite, in process,
-// behind a real HTTP server. It rotates refresh tokens at every use and takes a second use of one for theft, which ends
-// the whole family, access tokens included. It has no code of its own.
+// Package interop tests tokencache against authorization servers written by others: ory/fosite,
+// in process, and panva's oidc-provider, which runs on Node.js. Both are real HTTP servers. Both
+// rotate the refresh token with every refresh and treat the reuse of an old one as theft: they
+// revoke all refresh and access tokens of the grant. The package has no code other than tests.
 package interop

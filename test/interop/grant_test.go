@@ -1,8 +1,6 @@
 package interop_test
 
-import (
-	"testing"
-)
+import "testing"
 
 const callers = 16
 
@@ -10,7 +8,7 @@ func TestClientCredentialsAreFetchedOnce(t *testing.T) {
 	s := newServer(t)
 	cache := s.cache(nil)
 	var got [callers]string
-	together(callers, func(i int) {
+	concurrently(callers, func(i int) {
 		src := cache.ClientCredentials(scope)
 		if tok, err := src.Token(); err != nil {
 			t.Error(err)
@@ -21,14 +19,14 @@ func TestClientCredentialsAreFetchedOnce(t *testing.T) {
 	})
 	for i := range got {
 		if got[i] != got[0] {
-			t.Errorf("caller %d got another token than caller 0", i)
+			t.Errorf("caller %d and caller 0 got different tokens", i)
 		}
 	}
 	s.want("client_credentials", 1)
 	s.want("/api/", callers)
 }
 
-func TestPasswordIsSentOnceAndRenewedByRefresh(t *testing.T) {
+func TestPasswordIsSentOnceAndTokensAreRenewedByRefresh(t *testing.T) {
 	const rounds = 20
 	s, kept := newServer(t), &saved{}
 	alice := s.cache(kept.hook).Password(user, password, offline)
@@ -36,7 +34,7 @@ func TestPasswordIsSentOnceAndRenewedByRefresh(t *testing.T) {
 	s.post(client)
 	for range rounds {
 		alice.Invalidate(s.get(alice))
-		together(callers, func(int) { s.post(client) })
+		concurrently(callers, func(int) { s.post(client) })
 	}
 	s.want("password", 1)
 	s.want("refresh_token", rounds)
@@ -48,7 +46,7 @@ func TestRefusedRefreshFallsBackToThePassword(t *testing.T) {
 	client := s.cache(nil).Password(user, password, offline).Client()
 	s.post(client)
 	s.revokeAll()
-	together(callers, func(int) { s.post(client) })
+	concurrently(callers, func(int) { s.post(client) })
 	s.want("password", 2)
 	s.want("refresh_token", 1)
 	s.wantRefused("invalid_grant", 1)
@@ -61,7 +59,7 @@ func TestServerSideRevocationIsHealed(t *testing.T) {
 	const rounds = 5
 	for range rounds {
 		s.revokeAll()
-		together(callers, func(int) { s.post(client) })
+		concurrently(callers, func(int) { s.post(client) })
 	}
 	s.want("client_credentials", 1+rounds)
 }

@@ -8,26 +8,26 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-func TestOIDCProviderWrongSecretIsAnInvalidClient(t *testing.T) {
+func TestOIDCProviderWrongSecretReturnsErrInvalidClient(t *testing.T) {
 	p := newOIDCProvider(t, time.Hour)
 	cache := p.cache(func(cfg *tokencache.Config) { cfg.Auth = tokencache.ClientSecretBasic("wrong") })
-	together(callers, func(int) {
+	concurrently(callers, func(int) {
 		if _, err := cache.ClientCredentials(scope).Token(); !errors.Is(err, tokencache.ErrInvalidClient) {
 			t.Errorf("got %v, want ErrInvalidClient", err)
 		}
 	})
 	_, err := cache.Password(user, password).Token()
 	if !errors.Is(err, tokencache.ErrInvalidClient) || !errors.Is(err, tokencache.ErrHeldOff) {
-		t.Errorf("another grant: got %v, want ErrInvalidClient from memory", err)
+		t.Errorf("another grant: got %v, want ErrInvalidClient and ErrHeldOff", err)
 	}
 	p.want("client_credentials", 1)
 	p.want("password", 0)
 }
 
-func TestOIDCProviderWrongPasswordIsAnInvalidGrant(t *testing.T) {
+func TestOIDCProviderWrongPasswordReturnsErrInvalidGrant(t *testing.T) {
 	p := newOIDCProvider(t, time.Hour)
 	cache := p.cache(nil)
-	together(callers, func(int) {
+	concurrently(callers, func(int) {
 		if _, err := cache.Password(user, "wrong").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
 			t.Errorf("got %v, want ErrInvalidGrant", err)
 		}
@@ -37,9 +37,11 @@ func TestOIDCProviderWrongPasswordIsAnInvalidGrant(t *testing.T) {
 	p.want("password", 2)
 }
 
-// The server decodes what Basic carries, as RFC 6749 section 2.3.1 has it: an unencoded secret arrives as another one
-// (invalid_client), or cannot be decoded (invalid_request). So does one that is not printable ASCII.
-func TestOIDCProviderDecodesBasic(t *testing.T) {
+// The server form-decodes the ID and the secret (RFC 6749 section 2.3.1). A secret that was sent
+// without encoding either decodes to a different one (invalid_client) or cannot be decoded
+// (invalid_request). The server also refuses a secret that is not printable ASCII
+// (invalid_request).
+func TestOIDCProviderDecodesBasicCredentials(t *testing.T) {
 	special := registration{"a client: 50%", "p+w %41&=/?#\":~"}
 	plus, percent := registration{"plus", "pass+word"}, registration{"percent", "100%"}
 	hex, plain := registration{"hex", "a%41"}, registration{"plain", "p w:/?#\"~"}
@@ -59,7 +61,7 @@ func TestOIDCProviderDecodesBasic(t *testing.T) {
 			case !errors.As(err, &failed) || failed.Code != code || !failed.Permanent:
 				t.Errorf("got %v, want a permanent %s", err, code)
 			case errors.Is(err, tokencache.ErrInvalidClient) != (code == "invalid_client"):
-				t.Errorf("%v: ErrInvalidClient does not follow the code", err)
+				t.Errorf("got %v: it must wrap ErrInvalidClient only if the code is invalid_client", err)
 			}
 			p.want("client_credentials", before+1)
 		})
@@ -75,7 +77,7 @@ func TestOIDCProviderDecodesBasic(t *testing.T) {
 	run("raw, a plus becomes a space", plus, raw, invalidClient)
 	run("raw, an escape is decoded", hex, raw, invalidClient)
 	run("raw, a percent sign cannot be decoded", percent, raw, invalidRequest)
-	run("raw, the ID ends at its colon", special, raw, invalidRequest)
+	run("raw, the ID is cut at its colon", special, raw, invalidRequest)
 	run("encoded, wrong", registration{special.ID, special.Secret + "!"}, encoded, invalidClient)
 	run("encoded, not ASCII", registration{plain.ID, "pässword"}, encoded, invalidRequest)
 	run("encoded, a control character", registration{plain.ID, "pass\tword"}, encoded, invalidRequest)

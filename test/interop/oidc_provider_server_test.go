@@ -16,19 +16,20 @@ import (
 
 const oidcProviderDir = "oidc-provider"
 
-// An oidcProvider is panva's oidc-provider in a process of its own. It serves the paths that the fosite server serves, so
-// that all that a server is asked over HTTP is asked of this one in the same way.
+// An oidcProvider is panva's oidc-provider in a child process. It serves the same paths as the
+// fosite server, so that server's methods that use HTTP work with it too.
 type oidcProvider struct {
 	*server
 }
 
-// A registration is a client that the server knows.
+// A registration is a client that is registered with the server.
 type registration struct {
 	ID     string `json:"id"`
 	Secret string `json:"secret"`
 }
 
-// newOIDCProvider starts a server whose access tokens live as long as it is told, and stops it when the test ends.
+// newOIDCProvider starts a server whose access tokens have the given lifetime. It stops when the
+// test ends.
 func newOIDCProvider(t *testing.T, lifetime time.Duration, others ...registration) *oidcProvider {
 	t.Helper()
 	settings, err := json.Marshal(map[string]any{
@@ -41,15 +42,15 @@ func newOIDCProvider(t *testing.T, lifetime time.Duration, others ...registratio
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(needNode(t), "server.mjs", string(settings))
+	cmd := exec.Command(requireNode(t), "server.mjs", string(settings))
 	cmd.Dir = oidcProviderDir
 	url := "http://127.0.0.1:" + startServer(t, cmd)
 	return &oidcProvider{&server{T: t, http: &httptest.Server{URL: url}}}
 }
 
-// needNode returns the path of Node. Without it, or without the server's packages, the test fails in CI, where both have to
-// be there, and is skipped on a user's machine.
-func needNode(t *testing.T) string {
+// requireNode returns the path of Node.js. If Node.js or the server's packages are not installed,
+// it fails the test in CI and skips it elsewhere.
+func requireNode(t *testing.T) string {
 	t.Helper()
 	missing := t.Skipf
 	if os.Getenv("CI") == "true" {
@@ -57,16 +58,16 @@ func needNode(t *testing.T) string {
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing("Node is not installed, so nothing is tested against oidc-provider: %v", err)
+		missing("Node.js is not installed, which the tests against oidc-provider need: %v", err)
 	}
 	packages := filepath.Join(oidcProviderDir, "node_modules", "oidc-provider")
 	if _, err := os.Stat(packages); err != nil {
-		missing("oidc-provider is not installed, so nothing is tested against it; make test installs it: %v", err)
+		missing("oidc-provider is not installed; make test installs it: %v", err)
 	}
 	return node
 }
 
-// startServer returns the port that the server says it listens on.
+// startServer starts the server and returns the port that it listens on.
 func startServer(t *testing.T, cmd *exec.Cmd) (port string) {
 	t.Helper()
 	var stderr strings.Builder
@@ -82,31 +83,31 @@ func startServer(t *testing.T, cmd *exec.Cmd) (port string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	overdue := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	timeout := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	var ready struct{ Port json.Number }
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	overdue.Stop()
+	timeout.Stop()
 	if err == nil {
 		err = json.Unmarshal(line, &ready)
 	}
 	stop := func() {
 		stdin.Close()
-		overdue := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		defer overdue.Stop()
+		timeout := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		defer timeout.Stop()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("oidc-provider: %v; it said:\n%s", err, stderr.String())
+			t.Errorf("oidc-provider: %v; standard error:\n%s", err, stderr.String())
 		}
 	}
 	if err != nil {
 		stop()
-		t.Fatalf("oidc-provider did not say its port: %v; it said:\n%s", err, stderr.String())
+		t.Fatalf("oidc-provider did not report its port: %v; standard error:\n%s", err, stderr.String())
 	}
 	t.Cleanup(stop)
 	return ready.Port.String()
 }
 
-// oidcCounts is what the server counted: requests by grant type or path, refusals of the token endpoint by error code and
-// those of the API under its path.
+// oidcCounts holds the server's counters: requests by grant type or path, and refusals by error
+// code for the token endpoint or by path for the API.
 type oidcCounts struct{ Requests, Refused map[string]int }
 
 func (p *oidcProvider) counts() oidcCounts {
@@ -123,7 +124,7 @@ func (p *oidcProvider) counts() oidcCounts {
 	return counts
 }
 
-// want checks how many requests there have been, by grant type or path.
+// want checks the number of requests with a grant type or path.
 func (p *oidcProvider) want(what string, n int) {
 	p.Helper()
 	if got := p.counts().Requests; got[what] != n {
@@ -131,7 +132,7 @@ func (p *oidcProvider) want(what string, n int) {
 	}
 }
 
-// wantRefused checks how many token requests ended in the given error code.
+// wantRefused checks the number of token requests that failed with the given error code.
 func (p *oidcProvider) wantRefused(code string, n int) {
 	p.Helper()
 	if got := p.counts().Refused; got[code] != n {
@@ -139,15 +140,15 @@ func (p *oidcProvider) wantRefused(code string, n int) {
 	}
 }
 
-// end ends one access token, without telling anybody.
-func (p *oidcProvider) end(accessToken string) {
+// revokeAccessToken revokes one access token at the server, without the cache's knowledge.
+func (p *oidcProvider) revokeAccessToken(accessToken string) {
 	p.Helper()
-	resp, err := http.Post(p.http.URL+"/test/end", "text/plain", strings.NewReader(accessToken))
+	resp, err := http.Post(p.http.URL+"/test/revoke", "text/plain", strings.NewReader(accessToken))
 	if err != nil {
 		p.Fatal(err)
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		p.Fatalf("ending a token: status %d, error %v", resp.StatusCode, err)
+		p.Fatalf("revoking a token: status %d, error %v", resp.StatusCode, err)
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-func TestOIDCProviderClientCredentialsAreFetchedOnceAndHealed(t *testing.T) {
+func TestOIDCProviderClientCredentialsAreFetchedOncePerRevocation(t *testing.T) {
 	const rounds = 5
 	p := newOIDCProvider(t, time.Hour)
 	cache := p.cache(nil)
 	app := cache.ClientCredentials(scope)
 	var got [callers]string
 	for range rounds {
-		together(callers, func(i int) {
+		concurrently(callers, func(i int) {
 			src := cache.ClientCredentials(scope)
 			p.post(src.Client())
 			if tok, err := src.Token(); err != nil {
@@ -29,16 +29,16 @@ func TestOIDCProviderClientCredentialsAreFetchedOnceAndHealed(t *testing.T) {
 		})
 		for i := range got {
 			if got[i] != got[0] {
-				t.Errorf("caller %d got another token than caller 0", i)
+				t.Errorf("caller %d and caller 0 got different tokens", i)
 			}
 		}
-		p.end(p.get(app).AccessToken)
+		p.revokeAccessToken(p.get(app).AccessToken)
 	}
 	p.want("client_credentials", rounds)
 }
 
-// The other tests of this file prove something because this server punishes a second use.
-func TestOIDCProviderReuseEndsTheFamily(t *testing.T) {
+// This proves that the server detects reuse, which the other tests in this file rely on.
+func TestOIDCProviderReuseRevokesTheTokenFamily(t *testing.T) {
 	p := newOIDCProvider(t, time.Hour)
 	first, cache := p.login(), p.cache(nil)
 	second, err := cache.RequestToken(context.Background(), refreshParams(first.RefreshToken))
@@ -53,8 +53,9 @@ func TestOIDCProviderReuseEndsTheFamily(t *testing.T) {
 	p.wantActive("after reuse", second, false)
 }
 
-// The token ends in turn because every caller says so and because the server has ended it, which the callers learn from a
-// 401. Every caller makes a source of its own, from whatever saved token it finds.
+// In even rounds every caller invalidates the token; in odd ones the server has revoked it and the
+// callers get a 401. Every caller makes its own source, from the first, the last, or an older saved
+// token.
 func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
@@ -65,9 +66,9 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 		current := p.get(session)
 		byServer := round%2 == 1
 		if byServer {
-			p.end(current.AccessToken)
+			p.revokeAccessToken(current.AccessToken)
 		}
-		together(callers, func(i int) {
+		concurrently(callers, func(i int) {
 			from := first
 			if all := kept.all(); i%2 == 0 && len(all) > 0 {
 				from = all[len(all)*i/callers]
@@ -92,13 +93,14 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 	p.wantActive("what was saved last", kept.last(first), true)
 }
 
-// The server ends tokens on whole seconds and without a tolerance, so up to a second before the client expects it.
-func TestOIDCProviderSessionSurvivesShortLives(t *testing.T) {
+// The server expires tokens at whole seconds, with no clock tolerance, which can be a second before
+// the cache expects it.
+func TestOIDCProviderSessionSurvivesShortLifetimes(t *testing.T) {
 	const rotations = 2
 	p, kept := newOIDCProvider(t, 3*time.Second), &saved{}
 	first := p.login()
 	client := p.cache(kept.hook).RefreshToken("session-1", first).Client()
-	together(4, func(int) {
+	concurrently(4, func(int) {
 		for len(kept.all()) < rotations && p.post(client) {
 		}
 	})
@@ -117,24 +119,24 @@ func TestOIDCProviderRefusedRefreshFallsBackToThePassword(t *testing.T) {
 	p.get(alice)
 	p.want("password", 1)
 	p.want("refresh_token", 1)
-	// Somebody else uses the token that was rotated away: the family ends.
+	// A reuse of the replaced refresh token revokes the whole family.
 	if _, err := cache.RequestToken(context.Background(), refreshParams(kept.all()[0].RefreshToken)); !errors.Is(err, tokencache.ErrInvalidGrant) {
 		t.Fatalf("reuse: got %v, want ErrInvalidGrant", err)
 	}
-	together(callers, func(int) { p.post(alice.Client()) })
+	concurrently(callers, func(int) { p.post(alice.Client()) })
 	p.want("password", 2)
 	p.want("refresh_token", 3)
 	p.wantActive("the new family", kept.last(nil), true)
 }
 
-func TestOIDCProviderRevokeEndsTheSession(t *testing.T) {
+func TestOIDCProviderRevokeEndsOnlyItsSession(t *testing.T) {
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	first, another := p.login(), p.login()
 	cache := p.cache(kept.hook)
 	session := cache.RefreshToken("session-1", first)
 	session.Invalidate(p.get(session))
 	p.get(session)
-	// Rotation leaves the access token before alive at this server.
+	// At this server, a refresh does not revoke the previous access token.
 	p.wantActive("the first access token", &oauth2.Token{AccessToken: first.AccessToken}, true)
 	if err := session.Revoke(context.Background()); err != nil {
 		t.Fatal(err)
@@ -151,7 +153,7 @@ func TestOIDCProviderRevokeEndsTheSession(t *testing.T) {
 	p.want("refresh_token", 1)
 }
 
-func TestOIDCProviderRevokeEndsSupersededTokensToo(t *testing.T) {
+func TestOIDCProviderRevokeRevokesSupersededTokens(t *testing.T) {
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	cache := p.cache(kept.hook)
 	app := cache.ClientCredentials(scope)
@@ -170,7 +172,7 @@ func TestOIDCProviderRevokeEndsSupersededTokensToo(t *testing.T) {
 	}
 }
 
-func TestOIDCProviderRefusedRevocationIsAnError(t *testing.T) {
+func TestOIDCProviderRefusedRevocationReturnsAnError(t *testing.T) {
 	other := registration{"another service", "its secret"}
 	p := newOIDCProvider(t, time.Hour, other)
 	first := p.login()
@@ -185,7 +187,7 @@ func TestOIDCProviderRefusedRevocationIsAnError(t *testing.T) {
 	p.wantActive("the token", first, true)
 }
 
-func TestOIDCProviderShutdownRevokesWhatTheCacheHoldsAndNoSession(t *testing.T) {
+func TestOIDCProviderShutdownRevokesAllTokensExceptSessions(t *testing.T) {
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	first := p.login()
 	cache := p.cache(kept.hook)

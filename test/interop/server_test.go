@@ -25,20 +25,21 @@ const (
 	clientSecret = "correct horse"
 	user         = "peter"
 	password     = "battery staple"
-	offline      = "offline" // fosite gives a refresh token to whoever asks for this scope
+	offline      = "offline" // the scope that makes fosite issue a refresh token
 	scope        = "accounts.read"
 )
 
-// A server is fosite with its token, revocation and introspection endpoints, and an API that asks it about tokens.
+// A server is fosite with its token, revocation and introspection endpoints, and an API that
+// accepts its access tokens.
 type server struct {
 	*testing.T
 	http     *httptest.Server
 	provider fosite.OAuth2Provider
 
-	mu       sync.Mutex // fosite's MemoryStore races: one request at a time
+	mu       sync.Mutex // serializes requests: fosite's MemoryStore has data races
 	store    *storage.MemoryStore
-	requests map[string]int // to the token endpoint by grant type, to others by path
-	refused  map[string]int // error codes of the token endpoint
+	requests map[string]int // token requests by grant type, other requests by path
+	refused  map[string]int // token requests that were refused, by error code
 }
 
 func newServer(t *testing.T) *server {
@@ -51,7 +52,7 @@ func newServer(t *testing.T) *server {
 	s := &server{T: t, store: storage.NewMemoryStore(), requests: map[string]int{}, refused: map[string]int{}}
 	s.provider = compose.Compose(config, s.store, compose.NewOAuth2HMACStrategy(config),
 		compose.OAuth2ClientCredentialsGrantFactory,
-		//lint:ignore SA1019 the grant is deprecated everywhere, and served for those who have no other
+		//lint:ignore SA1019 the grant is deprecated, but tokencache supports it
 		compose.OAuth2ResourceOwnerPasswordCredentialsFactory,
 		compose.OAuth2RefreshTokenGrantFactory,
 		compose.OAuth2TokenRevocationFactory,
@@ -123,7 +124,7 @@ func (s *server) introspect(w http.ResponseWriter, r *http.Request) {
 	s.provider.WriteIntrospectionResponse(r.Context(), w, resp)
 }
 
-// api accepts every live access token and sends the request's body back.
+// api accepts every valid access token and echoes the request's body.
 func (s *server) api(w http.ResponseWriter, r *http.Request) {
 	s.requests["/api/"]++
 	use, _, err := s.provider.IntrospectToken(r.Context(), fosite.AccessTokenFromRequest(r), fosite.AccessToken, &fosite.DefaultSession{})
@@ -135,14 +136,15 @@ func (s *server) api(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, r.Body)
 }
 
-// revokeAccessTokens ends every access token, and no refresh token, without telling anybody.
+// revokeAccessTokens revokes all access tokens at the server, but no refresh token, without the
+// cache's knowledge.
 func (s *server) revokeAccessTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.store.AccessTokens)
 }
 
-// revokeAll ends every token.
+// revokeAll revokes all tokens at the server, without the cache's knowledge.
 func (s *server) revokeAll() {
 	s.revokeAccessTokens()
 	s.mu.Lock()
@@ -154,7 +156,7 @@ func (s *server) revokeAll() {
 	}
 }
 
-// want checks how many requests there have been, by grant type or path.
+// want checks the number of requests with a grant type or path.
 func (s *server) want(what string, n int) {
 	s.Helper()
 	s.mu.Lock()
@@ -164,7 +166,7 @@ func (s *server) want(what string, n int) {
 	}
 }
 
-// wantRefused checks how many token requests ended in the given error code.
+// wantRefused checks the number of token requests that failed with the given error code.
 func (s *server) wantRefused(code string, n int) {
 	s.Helper()
 	s.mu.Lock()
@@ -174,7 +176,7 @@ func (s *server) wantRefused(code string, n int) {
 	}
 }
 
-// active asks the introspection endpoint (RFC 7662).
+// active reports whether the introspection endpoint (RFC 7662) calls the token active.
 func (s *server) active(token, hint string) bool {
 	s.Helper()
 	form := url.Values{"token": {token}, "token_type_hint": {hint}}
@@ -196,7 +198,7 @@ func (s *server) active(token, hint string) bool {
 	return *answer.Active
 }
 
-// wantActive checks both tokens of tok.
+// wantActive checks whether tok's access token, and its refresh token if there is one, are active.
 func (s *server) wantActive(what string, tok *oauth2.Token, want bool) {
 	s.Helper()
 	if got := s.active(tok.AccessToken, "access_token"); got != want {
@@ -210,7 +212,7 @@ func (s *server) wantActive(what string, tok *oauth2.Token, want bool) {
 	}
 }
 
-// cache returns a cache for the server, which is closed when the test ends. change may be nil.
+// cache returns a cache for the server. It is closed when the test ends. change may be nil.
 func (s *server) cache(change func(*tokencache.Config)) *tokencache.Cache {
 	s.Helper()
 	cfg := tokencache.Config{
@@ -228,7 +230,8 @@ func (s *server) cache(change func(*tokencache.Config)) *tokencache.Cache {
 	return cache
 }
 
-// login obtains a user's token outside of any source, as an application does that keeps it for later.
+// login obtains a user's token as an application does that saves it for later: not through a
+// source.
 func (s *server) login() *oauth2.Token {
 	s.Helper()
 	tok, err := s.cache(nil).RequestToken(context.Background(), url.Values{
@@ -238,12 +241,12 @@ func (s *server) login() *oauth2.Token {
 		s.Fatal(err)
 	}
 	if tok.RefreshToken == "" {
-		s.Fatal("the server gave no refresh token")
+		s.Fatal("the server issued no refresh token")
 	}
 	return tok
 }
 
-// get returns a token of the source, which must be had.
+// get returns the source's token. It fails the test on an error.
 func (s *server) get(src *tokencache.Source) *oauth2.Token {
 	s.Helper()
 	tok, err := src.Token()
@@ -253,7 +256,7 @@ func (s *server) get(src *tokencache.Source) *oauth2.Token {
 	return tok
 }
 
-// post calls the API and reports whether it answered with the body that it was sent.
+// post sends a request to the API and reports whether it echoed the body. If not, the test fails.
 func (s *server) post(client *http.Client) bool {
 	s.Helper()
 	const body = "transfer 5"
@@ -271,8 +274,8 @@ func (s *server) post(client *http.Client) bool {
 	return true
 }
 
-// together calls fn from n goroutines at once and waits for all.
-func together(n int, fn func(i int)) {
+// concurrently calls fn from n goroutines at the same time and waits for all of them.
+func concurrently(n int, fn func(i int)) {
 	var wg sync.WaitGroup
 	start := make(chan struct{})
 	for i := range n {

@@ -11,8 +11,8 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// The other tests of this file prove something because this server punishes a second use.
-func TestReuseEndsTheFamilyAtThisServer(t *testing.T) {
+// This proves that the server detects reuse, which the other tests in this file rely on.
+func TestReuseRevokesTheTokenFamily(t *testing.T) {
 	s := newServer(t)
 	first, cache := s.login(), s.cache(nil)
 	second, err := cache.RequestToken(context.Background(), refreshParams(first.RefreshToken))
@@ -27,8 +27,9 @@ func TestReuseEndsTheFamilyAtThisServer(t *testing.T) {
 	s.wantActive("after reuse", second, false)
 }
 
-// Between rounds the token ends, in turn because the application says so and because the server does; inside of one
-// every caller makes a source of its own, from whatever saved token it finds.
+// In every round the application invalidates the token, or the server revokes it, in turns. Then
+// every caller makes its own source, from the first, the last, or an older saved token, and
+// invalidates the token too.
 func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	s, kept := newServer(t), &saved{}
@@ -42,7 +43,7 @@ func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 		} else {
 			s.revokeAccessTokens()
 		}
-		together(callers, func(i int) {
+		concurrently(callers, func(i int) {
 			from := first
 			if all := kept.all(); i%2 == 0 && len(all) > 0 {
 				from = all[len(all)*i/callers]
@@ -73,9 +74,9 @@ func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	s.wantActive("what was saved last", kept.last(first), true)
 }
 
-// The token is saved inside the fetch, so whoever reads it then is ahead of the cache. A refresh token alone has to be
-// spent if the cache does not see where it comes from.
-func TestSourceFromATokenSavedAMomentAgoJoinsItsFetch(t *testing.T) {
+// The hook saves a token before the cache publishes it. A source made from that token at this
+// moment has to recognize it: the cache would otherwise use the refresh token for another fetch.
+func TestSourceFromATokenSavedDuringAFetchJoinsTheFetch(t *testing.T) {
 	s := newServer(t)
 	first := s.login()
 	kept := &saved{}
@@ -107,7 +108,7 @@ func TestSourceFromATokenSavedAMomentAgoJoinsItsFetch(t *testing.T) {
 	s.wantActive("what was saved last", kept.last(first), true)
 }
 
-func TestLateSourceFromASpentTokenLeavesTheFamilyAlone(t *testing.T) {
+func TestSourceFromASpentTokenDoesNotSendIt(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
@@ -118,7 +119,7 @@ func TestLateSourceFromASpentTokenLeavesTheFamilyAlone(t *testing.T) {
 	}
 	late := cache.RefreshToken("session-1", first)
 	if got, want := s.get(late).AccessToken, kept.last(first).AccessToken; got != want {
-		t.Error("a source from a spent token does not get the session's current token")
+		t.Error("a source from a spent token does not return the session's current token")
 	}
 	late.Invalidate(s.get(late))
 	s.post(late.Client())
@@ -136,7 +137,7 @@ func TestSessionContinuesInTheNextProcess(t *testing.T) {
 		client := cache.RefreshToken("session-1", tok).Client()
 		s.post(client)
 		s.revokeAccessTokens()
-		together(callers, func(int) { s.post(client) })
+		concurrently(callers, func(int) { s.post(client) })
 		if err := cache.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -147,7 +148,7 @@ func TestSessionContinuesInTheNextProcess(t *testing.T) {
 	s.wantActive("what was saved last", tok, true)
 }
 
-func TestRevokedSessionIsOverForAllItsSources(t *testing.T) {
+func TestRevokedSessionEndsForAllItsSources(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
@@ -167,7 +168,7 @@ func TestRevokedSessionIsOverForAllItsSources(t *testing.T) {
 	s.want("refresh_token", 1)
 }
 
-func TestFamilyThatTheServerEndedAsksForALogin(t *testing.T) {
+func TestSessionRevokedByTheServerRequiresANewLogin(t *testing.T) {
 	s := newServer(t)
 	cache := s.cache(nil)
 	session := cache.RefreshToken("session-1", s.login())
@@ -188,7 +189,7 @@ func TestFamilyThatTheServerEndedAsksForALogin(t *testing.T) {
 		}
 	}
 	s.want("refresh_token", 1)
-	again := cache.RefreshToken("session-1", s.login())
-	s.post(again.Client())
+	renewed := cache.RefreshToken("session-1", s.login())
+	s.post(renewed.Client())
 	s.post(session.Client())
 }

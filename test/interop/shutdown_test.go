@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestShutdownRevokesWhatTheCacheHoldsAndNoSession(t *testing.T) {
+func TestShutdownRevokesAllTokensExceptSessions(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
@@ -22,15 +22,16 @@ func TestShutdownRevokesWhatTheCacheHoldsAndNoSession(t *testing.T) {
 	if want := 10; len(all) != want {
 		t.Fatalf("tokens saved: got %d, want %d", len(all), want)
 	}
-	alive := 0
+	active := 0
 	for _, tok := range all {
 		if s.active(tok.AccessToken, "access_token") {
-			alive++
+			active++
 		}
 	}
-	// The client's five tokens, four of them superseded, and the user's current one: rotation has ended the others.
-	if want := 6; alive != want {
-		t.Fatalf("live access tokens before Shutdown: got %d, want %d", alive, want)
+	// The client's five tokens, four of them superseded, and the user's current one: at this
+	// server, a refresh revokes the previous access token.
+	if want := 6; active != want {
+		t.Fatalf("active access tokens before Shutdown: got %d, want %d", active, want)
 	}
 	if err := cache.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
@@ -41,7 +42,7 @@ func TestShutdownRevokesWhatTheCacheHoldsAndNoSession(t *testing.T) {
 	s.wantActive("the session after Shutdown", first, true)
 }
 
-func TestRevokeEndsTheTokensOfOneSource(t *testing.T) {
+func TestRevokeRevokesOnlyTheTokensOfItsSource(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	cache := s.cache(kept.hook)
 	app, alice := cache.ClientCredentials(scope), cache.Password(user, password, offline)
@@ -57,7 +58,7 @@ func TestRevokeEndsTheTokensOfOneSource(t *testing.T) {
 	s.want("refresh_token", 0)
 }
 
-func TestRevokeEndsSupersededTokensToo(t *testing.T) {
+func TestRevokeRevokesSupersededTokens(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	app := s.cache(kept.hook).ClientCredentials(scope)
 	for range 3 {

@@ -11,7 +11,7 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// saved collects what Hooks.NewToken reports, as an application's database would.
+// saved collects the tokens from Hooks.NewToken, as an application's database would.
 type saved struct {
 	mu     sync.Mutex
 	tokens []*oauth2.Token
@@ -21,27 +21,27 @@ func (s *saved) hook(cfg *tokencache.Config) {
 	cfg.Hooks.NewToken = func(_ context.Context, _ tokencache.Fetch, tok *oauth2.Token) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		kept := *tok
-		s.tokens = append(s.tokens, &kept)
+		t := *tok
+		s.tokens = append(s.tokens, &t)
 	}
 }
 
-// all returns every token in the order in which they were saved.
+// all returns the tokens in the order in which they were saved.
 func (s *saved) all() []*oauth2.Token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.tokens)
 }
 
-// last returns what was saved last, or otherwise.
-func (s *saved) last(otherwise *oauth2.Token) *oauth2.Token {
+// last returns the token that was saved last, or fallback if none was saved.
+func (s *saved) last(fallback *oauth2.Token) *oauth2.Token {
 	if all := s.all(); len(all) > 0 {
 		return all[len(all)-1]
 	}
-	return otherwise
+	return fallback
 }
 
-// refreshParams are those of a refresh request.
+// refreshParams returns the parameters of a refresh request.
 func refreshParams(refreshToken string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
 }

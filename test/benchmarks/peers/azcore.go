@@ -15,10 +15,10 @@ import (
 var azcorePeer = peer.Peer{
 	Name:     "azcore",
 	Module:   "github.com/Azure/azure-sdk-for-go/sdk/azcore",
-	Note:     "the token cache is inside of BearerTokenPolicy, so a token costs a request through the policy",
+	Note:     "the token cache is internal to BearerTokenPolicy, so getting a token takes a request through the policy",
 	Indirect: true,
 	Tokens: func(s peer.Setup) peer.TokenFunc {
-		s.Base = showToken{}
+		s.Base = echoToken{}
 		client := azcoreClient(s)
 		return func(ctx context.Context) (string, error) {
 			req := must(http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/", nil))
@@ -60,10 +60,10 @@ func (c credential) GetToken(ctx context.Context, _ policy.TokenRequestOptions) 
 	return out, err
 }
 
-// showToken answers with the token that it was sent.
-type showToken struct{}
+// echoToken returns a response whose Token header is the request's token.
+type echoToken struct{}
 
-func (showToken) RoundTrip(req *http.Request) (*http.Response, error) {
+func (echoToken) RoundTrip(req *http.Request) (*http.Response, error) {
 	const scheme = len("Bearer ")
 	return &http.Response{
 		StatusCode: http.StatusOK, Request: req, Body: io.NopCloser(http.NoBody),

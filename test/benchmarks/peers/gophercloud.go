@@ -15,7 +15,7 @@ import (
 var gophercloudPeer = peer.Peer{
 	Name:   "gophercloud",
 	Module: "github.com/gophercloud/gophercloud/v2",
-	Note:   "renews on a 401 only; its X-Auth-Token is renamed on the way out",
+	Note:   "renews only on a 401; its X-Auth-Token header is replaced by Authorization",
 	Client: func(s peer.Setup) peer.Doer {
 		client := &gophercloud.ProviderClient{HTTPClient: http.Client{Transport: xAuthToken{s.Base}}}
 		client.UseTokenLock()
@@ -43,9 +43,9 @@ func gophercloudDo(client *gophercloud.ProviderClient, req *http.Request) (*http
 		opts.RawBody = bytes.NewReader(body)
 	}
 	resp, err := client.Request(req.Context(), req.Method, req.URL.String(), &opts)
-	var again *gophercloud.ErrErrorAfterReauthentication
-	if errors.As(err, &again) {
-		err = again.ErrOriginal
+	var replay *gophercloud.ErrErrorAfterReauthentication
+	if errors.As(err, &replay) {
+		err = replay.ErrOriginal
 	}
 	var unexpected gophercloud.ErrUnexpectedResponseCode
 	if errors.As(err, &unexpected) {
@@ -57,7 +57,7 @@ func gophercloudDo(client *gophercloud.ProviderClient, req *http.Request) (*http
 	return resp, err
 }
 
-// xAuthToken puts the token where the API looks for it.
+// xAuthToken moves the token from X-Auth-Token to Authorization, where the API expects it.
 type xAuthToken struct{ base http.RoundTripper }
 
 func (t xAuthToken) RoundTrip(req *http.Request) (*http.Response, error) {

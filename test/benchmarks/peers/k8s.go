@@ -23,5 +23,5 @@ var k8sPeer = peer.Peer{
 	},
 }
 
-// It logs every renewal that fails.
+// Without this, client-go logs every failed renewal.
 func init() { klog.SetLogger(logr.Discard()) }

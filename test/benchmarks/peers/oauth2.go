@@ -31,6 +31,7 @@ func oauth2Source(s peer.Setup) oauth2.TokenSource {
 	return oauth2.ReuseTokenSourceWithExpiry(nil, src, s.Margin)
 }
 
+// fetchSource is a token source that calls a peer.Fetch every time.
 type fetchSource peer.Fetch
 
 func (fetch fetchSource) Token() (*oauth2.Token, error) {

@@ -12,7 +12,7 @@ import (
 var orasPeer = peer.Peer{
 	Name:   "oras-go",
 	Module: "oras.land/oras-go/v2",
-	Note:   "keeps a token until an API rejects it; it reads no clock",
+	Note:   "ignores expiry: keeps a token until an API rejects it",
 	Tokens: func(s peer.Setup) peer.TokenFunc {
 		cache := auth.NewCache()
 		return func(ctx context.Context) (string, error) {

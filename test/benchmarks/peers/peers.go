@@ -1,20 +1,21 @@
-// Package peers has the adapters: each library as its users use it, and nothing more.
+// Package peers adapts each library to the benchmarks. An adapter uses its library as an
+// application would and adds nothing.
 package peers
 
 import "github.com/tokencache/tokencache/test/benchmarks/peer"
 
-// Ours is the library that the others are compared with.
+// Ours returns tokencache.
 func Ours() peer.Peer { return tokencachePeer }
 
-// Others are the libraries beside it.
+// Others returns the libraries that tokencache is compared with.
 func Others() []peer.Peer {
 	return []peer.Peer{oauth2Peer, smithyPeer, googlePeer, azcorePeer, k8sPeer, orasPeer, gophercloudPeer}
 }
 
-// All are all of them, ours last.
+// All returns all libraries, tokencache last.
 func All() []peer.Peer { return append(Others(), Ours()) }
 
-// must is for errors that only a wrong adapter can cause.
+// must panics on an error that only a bug in an adapter can cause.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-// setup has one token, which the API wants.
+// setup returns a setup whose fetches return the token that the test API accepts.
 func setup() peer.Setup {
 	return peer.Setup{
 		Fetch: func(context.Context) (peer.Token, error) {
@@ -21,23 +21,23 @@ func setup() peer.Setup {
 	}
 }
 
-func TestEveryPeerGivesTheToken(t *testing.T) {
+func TestEveryPeerReturnsTheToken(t *testing.T) {
 	for _, p := range All() {
 		t.Run(p.Name, func(t *testing.T) {
 			if p.Tokens == nil && !p.HasClient() {
-				t.Error("has nothing")
+				t.Error("the peer has neither tokens nor a client")
 			}
 			if p.Tokens == nil {
 				return
 			}
 			for range 2 {
 				if got, err := p.Tokens(setup())(context.Background()); got != "the-token" || err != nil {
-					t.Errorf("got %q, %v", got, err)
+					t.Errorf("token: got %q, %v", got, err)
 				}
 			}
 			user := p.NewUsers(setup(), func(string) peer.Fetch { return setup().Fetch })
 			if got, err := user(context.Background(), "alice"); got != "the-token" || err != nil {
-				t.Errorf("of a user: got %q, %v", got, err)
+				t.Errorf("token of a user: got %q, %v", got, err)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 var smithyPeer = peer.Peer{
 	Name:   "smithy-go",
 	Module: "github.com/aws/smithy-go",
-	Note:   "a token cache without a client of its own",
+	Note:   "has a token cache but no client",
 	Tokens: func(s peer.Setup) peer.TokenFunc {
 		fetch := s.Fetch
 		provider := bearer.TokenProviderFunc(func(ctx context.Context) (bearer.Token, error) {

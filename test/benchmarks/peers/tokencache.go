@@ -4,23 +4,23 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/tokencache/tokencache"
 	"golang.org/x/oauth2"
 
+	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
 var tokencachePeer = peer.Peer{
 	Name:   "tokencache",
 	Module: "github.com/tokencache/tokencache",
-	Tokens: func(s peer.Setup) peer.TokenFunc { return tokenOf(tokencacheSource(s)) },
+	Tokens: func(s peer.Setup) peer.TokenFunc { return tokenFunc(tokencacheSource(s)) },
 	Transport: func(s peer.Setup) http.RoundTripper {
 		return &tokencache.Transport{Source: tokencacheSource(s), Base: s.Base}
 	},
 	Users: func(s peer.Setup, fetchOf func(string) peer.Fetch) func(context.Context, string) (string, error) {
 		cache := newCache(s)
 		return func(ctx context.Context, user string) (string, error) {
-			return tokenOf(cache.Source(fetchGrant{user, fetchOf(user)}))(ctx)
+			return tokenFunc(cache.Source(fetchGrant{user, fetchOf(user)}))(ctx)
 		}
 	},
 }
@@ -42,7 +42,7 @@ func tokencacheSource(s peer.Setup) *tokencache.Source {
 	return newCache(s).Source(fetchGrant{"client", s.Fetch})
 }
 
-func tokenOf(src *tokencache.Source) peer.TokenFunc {
+func tokenFunc(src *tokencache.Source) peer.TokenFunc {
 	return func(ctx context.Context) (string, error) {
 		tok, err := src.TokenContext(ctx)
 		if err != nil {
@@ -52,6 +52,7 @@ func tokenOf(src *tokencache.Source) peer.TokenFunc {
 	}
 }
 
+// fetchGrant is a grant that calls a peer.Fetch on behalf of one user.
 type fetchGrant struct {
 	user  string
 	fetch peer.Fetch

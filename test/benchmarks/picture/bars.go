@@ -10,14 +10,14 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Bars are one number per peer.
+// Bars is a bar chart with one value per peer.
 type Bars struct {
 	Title  string
 	Values []float64
-	Log    bool
+	Log    bool // draw the lengths on a logarithmic scale
 }
 
-// Storm draws groups of bars side by side; all have a value for each name, and ours is the last.
+// Storm draws bar charts side by side into file. Each has one value per name; the last is ours.
 func Storm(file string, names []string, groups []Bars) error {
 	var row []*plot.Plot
 	for i, g := range groups {
@@ -31,7 +31,7 @@ func Storm(file string, names []string, groups []Bars) error {
 			p.NominalY(make([]string, len(names))...)
 		}
 		p.HideX()
-		p.Y.Padding = vg.Points(10) // fonts differ in width
+		p.Y.Padding = vg.Points(10) // room for fonts of different widths
 		row = append(row, p)
 	}
 	return save(file, [][]*plot.Plot{row}, 24*vg.Centimeter, vg.Length(1+len(names))*vg.Centimeter)

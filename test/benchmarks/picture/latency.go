@@ -9,20 +9,20 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 
-	"github.com/tokencache/tokencache/test/benchmarks/day"
+	"github.com/tokencache/tokencache/test/benchmarks/load"
 )
 
-// A Line is the day of one peer.
+// A Line is the latency of one peer over time.
 type Line struct {
 	Name    string
 	Ours    bool
-	Samples []day.Sample
+	Samples []load.Sample
 }
 
-// bin is the time that one point stands for: its slowest request.
+// bin is the interval that one point represents, by the slowest request in it.
 const bin = 40 * time.Millisecond
 
-// Latency draws the latencies of several days, one above the other, to the same scale.
+// Latency draws one plot per line into file, one above the other and to the same scale.
 func Latency(file, title string, lines []Line) error {
 	var plots [][]*plot.Plot
 	for i, l := range lines {
@@ -50,8 +50,8 @@ func Latency(file, title string, lines []Line) error {
 	return save(file, plots, 24*vg.Centimeter, vg.Length(len(lines))*6*vg.Centimeter)
 }
 
-// slowest returns the slowest request of each bin.
-func slowest(samples []day.Sample) plotter.XYs {
+// slowest returns the latency of the slowest request in each bin, in milliseconds.
+func slowest(samples []load.Sample) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range samples {
 		at := s.Due.Truncate(bin).Seconds()
@@ -65,7 +65,7 @@ func slowest(samples []day.Sample) plotter.XYs {
 	return points
 }
 
-// decades are ticks at the powers of ten.
+// decades places ticks at powers of ten.
 type decades struct{}
 
 func (decades) Ticks(low, high float64) []plot.Tick {

@@ -1,4 +1,5 @@
-// Package picture draws the results as SVG without a background, in colours that can be read on light and on dark pages.
+// Package picture draws results as SVG files that are readable on light and dark pages: they have
+// no background, and their colors contrast with both.
 package picture
 
 import (
@@ -14,14 +15,14 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// These have a contrast of at least 3.5 to white and to black.
+// Each color has a contrast ratio of at least 3.5 against both white and black.
 var (
 	gray = color.NRGBA{R: 0x7a, G: 0x7a, B: 0x7a, A: 0xff}
 	ours = color.NRGBA{R: 0x2f, G: 0x81, B: 0xd7, A: 0xff}
 	rest = color.NRGBA{R: 0xd0, G: 0x6a, B: 0x1c, A: 0xff}
 )
 
-// newPlot has its text and lines in gray.
+// newPlot returns an empty plot with gray text and axes.
 func newPlot(title string) *plot.Plot {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
@@ -42,11 +43,13 @@ func newPlot(title string) *plot.Plot {
 	return p
 }
 
-// save draws plots in rows and columns, aligned, into a file.
+// save draws plots into an SVG file, aligned in rows and columns.
 func save(file string, plots [][]*plot.Plot, width, height vg.Length) error {
 	canvas := vgsvg.New(width, height)
-	tiles := draw.Tiles{Rows: len(plots), Cols: len(plots[0]), PadX: vg.Points(16), PadY: vg.Points(10),
-		PadTop: vg.Points(4), PadBottom: vg.Points(4), PadLeft: vg.Points(4), PadRight: vg.Points(12)}
+	tiles := draw.Tiles{
+		Rows: len(plots), Cols: len(plots[0]), PadX: vg.Points(16), PadY: vg.Points(10),
+		PadTop: vg.Points(4), PadBottom: vg.Points(4), PadLeft: vg.Points(4), PadRight: vg.Points(12),
+	}
 	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
 		for j, c := range row {
 			plots[i][j].Draw(c)
@@ -56,8 +59,10 @@ func save(file string, plots [][]*plot.Plot, width, height vg.Length) error {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return err
 	}
-	return os.WriteFile(file, anyFont.ReplaceAll(b.Bytes(), []byte(`font-family:Arial,Helvetica,sans-serif;font-variant`)), 0o644)
+	const common = `font-family:Arial,Helvetica,sans-serif;font-variant`
+	return os.WriteFile(file, fontFamily.ReplaceAll(b.Bytes(), []byte(common)), 0o644)
 }
 
-// anyFont is the font that the plots name, which few have; those that take its place are about as wide.
-var anyFont = regexp.MustCompile(`font-family:[^;]*;font-variant`)
+// fontFamily matches the font that the plots name. Few readers have it installed, so it is replaced
+// by common fonts of about the same width.
+var fontFamily = regexp.MustCompile(`font-family:[^;]*;font-variant`)

@@ -1,4 +1,4 @@
-// Package report turns results into Markdown, and puts them into a page.
+// Package report renders tables as Markdown and inserts them into a page.
 package report
 
 import (
@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// A Table is one table with the words around it.
+// A Table is a table with its title and an optional note.
 type Table struct {
-	Name  string     `json:"name"` // of the place in the page
+	Name  string     `json:"name"` // in the comments that mark the table's place in a page
 	Title string     `json:"title"`
 	Note  string     `json:"note,omitempty"`
 	Head  []string   `json:"head"`
 	Rows  [][]string `json:"rows"`
 }
 
-// Markdown renders the table without its title.
+// Markdown returns the table and its note, without the title.
 func (t Table) Markdown() string {
 	var b strings.Builder
 	line := func(cells []string) {
@@ -43,10 +43,12 @@ func (t Table) Markdown() string {
 	return b.String()
 }
 
-// String is the table as it is printed.
+// String returns the table as Markdown, under its title.
 func (t Table) String() string { return "## " + t.Title + "\n\n" + t.Markdown() }
 
-// IntoPage puts tables into a page, each between the comments that name its place.
+// IntoPage writes tables into a Markdown file. Each table replaces what is between the comments
+// "<!-- begin NAME -->" and "<!-- end NAME -->", where NAME is the table's name. If a table has no
+// such place, IntoPage returns an error and leaves the file unchanged.
 func IntoPage(file string, tables []Table) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -66,7 +68,7 @@ func replace(page string, t Table) (string, error) {
 	head, rest, ok1 := strings.Cut(page, begin)
 	_, tail, ok2 := strings.Cut(rest, end)
 	if !ok1 || !ok2 {
-		return page, fmt.Errorf("no place for %s", t.Name)
+		return page, fmt.Errorf("no place for the table %q", t.Name)
 	}
 	return head + begin + "\n" + t.Markdown() + "\n" + end + tail, nil
 }

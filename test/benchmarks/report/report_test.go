@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTableGoesIntoItsPlace(t *testing.T) {
+func TestIntoPageReplacesTheTableBetweenItsMarkers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(file, []byte("before\n<!-- begin x -->\nold\n<!-- end x -->\nafter\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -23,6 +23,6 @@ func TestTableGoesIntoItsPlace(t *testing.T) {
 	}
 	table.Name = "y"
 	if err := IntoPage(file, []Table{table}); err == nil {
-		t.Error("a table without a place is no error")
+		t.Error("a table without a place: got no error")
 	}
 }

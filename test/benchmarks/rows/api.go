@@ -13,41 +13,43 @@ import (
 )
 
 // payload is the body of every request.
-const payload = "the body has to arrive whole"
+const payload = "this body must arrive complete"
 
-// An api is a server on loopback that takes the tokens of an issuer.
+// An api is an API on loopback that accepts the tokens of an issuer.
 type api struct {
 	*issuer
 	server *httptest.Server
 	base   *http.Transport
 	client peer.Doer
 
-	rejects func(path string) bool // whatever the token, once it is broken
+	rejects func(path string) bool // the paths that answer 401 to any token while broken
 	broken  atomic.Bool
-	intact  atomic.Int64 // requests that were answered 200 and had the whole body
+	intact  atomic.Int64 // requests with a complete body that were answered 200
 
-	mu      sync.Mutex // guards what follows
-	slow    chan struct{}
-	waiting int           // requests that the crowd still waits for
-	crowd   chan struct{} // closed when it is complete
+	mu      sync.Mutex    // guards what follows
+	slow    chan struct{} // closed when requests to /slow may go on
+	missing int           // rejected requests still to come before allCame is closed
+	allCame chan struct{}
 }
 
-// newAPI starts an API and a peer's client of it.
+// newAPI starts an API and creates a peer's client for it. A nil rejects rejects no path.
 func newAPI(p peer.Peer, rejects func(path string) bool) *api {
 	a := &api{issuer: newIssuer(time.Hour, 0), rejects: rejects}
 	a.server = httptest.NewServer(a)
 	a.base = &http.Transport{MaxConnsPerHost: 256, MaxIdleConnsPerHost: 256}
-	a.use(p, a.base)
+	a.setClient(p, a.base)
 	return a
 }
 
-func (a *api) use(p peer.Peer, base http.RoundTripper) {
+// setClient replaces the client by a new one that sends its requests through base.
+func (a *api) setClient(p peer.Peer, base http.RoundTripper) {
 	s := a.setup()
 	s.Base = base
 	a.client = p.NewClient(s)
 }
 
-// inMemory calls a handler without a network, for more requests than there are sockets.
+// inMemory is a RoundTripper that calls a handler directly. It allows more concurrent requests
+// than the machine has sockets for.
 type inMemory struct{ http.Handler }
 
 func (h inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -70,12 +72,12 @@ func (a *api) close() {
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
-	accepted := a.accepts(bearerOf(r)) && !(a.broken.Load() && a.rejects(r.URL.Path))
+	accepted := a.accepts(bearerToken(r)) && !(a.broken.Load() && a.rejects(r.URL.Path))
 	if r.URL.Path == "/slow" {
-		a.hold()
+		a.waitIfSlow()
 	}
 	if !accepted {
-		a.join()
+		a.waitForOthers()
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+a.server.URL+`/token",error="invalid_token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = io.WriteString(w, `{"error":"invalid_token"}`)
@@ -87,8 +89,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"ok":true}`)
 }
 
-// hold waits until somebody lets the slow requests go on, for a second at most.
-func (a *api) hold() {
+// waitIfSlow waits until requests to /slow are released, for at most a second.
+func (a *api) waitIfSlow() {
 	a.mu.Lock()
 	slow := a.slow
 	a.mu.Unlock()
@@ -101,7 +103,8 @@ func (a *api) hold() {
 	}
 }
 
-// holdSlow makes requests to /slow wait, after they were looked at, until release is called.
+// holdSlow delays the responses to /slow until release is called. Whether the token is accepted is
+// decided before the delay.
 func (a *api) holdSlow() (release func()) {
 	slow := make(chan struct{})
 	a.mu.Lock()
@@ -110,37 +113,39 @@ func (a *api) holdSlow() (release func()) {
 	return func() { close(slow) }
 }
 
-// gather makes the next n requests that are rejected wait for each other, so that none of them can learn from another's
-// answer; for five seconds at most.
-func (a *api) gather(n int) {
+// rejectTogether delays the next n rejections until all n requests have arrived, so that no
+// request can benefit from the renewal that another caused. Each waits for at most five seconds.
+func (a *api) rejectTogether(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waiting, a.crowd = n, make(chan struct{})
+	a.missing, a.allCame = n, make(chan struct{})
 }
 
-func (a *api) join() {
+// waitForOthers is called by each rejected request; see rejectTogether.
+func (a *api) waitForOthers() {
 	a.mu.Lock()
-	if a.waiting == 0 {
+	if a.missing == 0 {
 		a.mu.Unlock()
 		return
 	}
-	crowd := a.crowd
-	if a.waiting--; a.waiting == 0 {
-		close(crowd)
+	allCame := a.allCame
+	if a.missing--; a.missing == 0 {
+		close(allCame)
 	}
 	a.mu.Unlock()
 	select {
-	case <-crowd:
+	case <-allCame:
 	case <-time.After(5 * time.Second):
 	}
 }
 
-func bearerOf(r *http.Request) string {
+// bearerToken returns the token in the Authorization header.
+func bearerToken(r *http.Request) string {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return token
 }
 
-// post sends a request and returns the status, 0 for an error.
+// post sends a request and returns the status, or 0 on an error.
 func (a *api) post(path string) int {
 	req, err := http.NewRequest(http.MethodPost, a.server.URL+path, strings.NewReader(payload))
 	if err != nil {
@@ -149,6 +154,7 @@ func (a *api) post(path string) int {
 	return status(a.client.Do(req))
 }
 
+// status reads and closes the response and returns its status, or 0 on an error.
 func status(resp *http.Response, err error) int {
 	if err != nil {
 		return 0
@@ -158,10 +164,10 @@ func status(resp *http.Response, err error) int {
 	return resp.StatusCode
 }
 
-// burst sends n requests at once and returns how many were answered 200.
+// burst sends n requests at the same time and returns how many were answered 200.
 func (a *api) burst(path string, n int) int {
 	var good atomic.Int64
-	together(n, func(int) {
+	concurrently(n, func(int) {
 		if a.post(path) == http.StatusOK {
 			good.Add(1)
 		}
@@ -169,7 +175,8 @@ func (a *api) burst(path string, n int) int {
 	return int(good.Load())
 }
 
-// warm has the peer hold an accepted token; then the API breaks, if it is to.
+// warm lets the peer fetch a token that the API accepts, and resets the counters. From then on
+// the API rejects the paths that it is to reject.
 func (a *api) warm() {
 	a.post("/good")
 	a.count()

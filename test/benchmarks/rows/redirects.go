@@ -14,11 +14,11 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-// redirects sends one request to each of several addresses of one server, which redirects it elsewhere. All names are
-// loopback ones, so that no peer has a reason to refuse plain http.
+// redirects reports which redirects through another origin carry the token. All hosts are loopback
+// names, so that no peer has a reason to refuse plain http.
 func redirects(p peer.Peer) (string, bool) {
 	var leaks []string
-	for _, way := range []struct {
+	for _, redirect := range []struct {
 		name string
 		hops []string
 	}{
@@ -28,26 +28,26 @@ func redirects(p peer.Peer) (string, bool) {
 		{"two hosts", []string{"http://localhost", "http://127.0.0.1", "http://127.0.0.2"}},
 		{"and back", []string{"http://localhost", "http://127.0.0.1", "http://localhost"}},
 	} {
-		saw, arrived := follow(p, way.hops)
+		leaked, arrived := follow(p, redirect.hops)
 		switch {
 		case !arrived:
-			leaks = append(leaks, way.name+": not followed")
-		case saw:
-			leaks = append(leaks, way.name)
+			leaks = append(leaks, redirect.name+": not followed")
+		case leaked:
+			leaks = append(leaks, redirect.name)
 		}
 	}
 	if len(leaks) == 0 {
-		return "nothing", true
+		return "none", true
 	}
 	if len(leaks) == 5 {
-		return "the token, everywhere", false
+		return "all", false
 	}
-	return "the token (" + strings.Join(leaks, ", ") + ")", false
+	return strings.Join(leaks, ", "), false
 }
 
-// follow sends a request along the hops and reports whether any but the first saw a token, and whether the last was
-// reached.
-func follow(p peer.Peer, hops []string) (saw, arrived bool) {
+// follow sends a request that is redirected along the hops. It reports whether any hop but the
+// first received a token, and whether the request arrived at the last.
+func follow(p peer.Peer, hops []string) (leaked, arrived bool) {
 	is := newIssuer(time.Hour, 0)
 	var mu sync.Mutex
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,8 +55,8 @@ func follow(p peer.Peer, hops []string) (saw, arrived bool) {
 		defer mu.Unlock()
 		var hop int
 		_, _ = fmt.Sscanf(r.URL.Path, "/hop/%d", &hop)
-		token := is.accepts(bearerOf(r))
-		saw = saw || hop > 0 && token
+		token := is.accepts(bearerToken(r))
+		leaked = leaked || hop > 0 && token
 		if hop == 0 && !token {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="`+hops[0]+`/token",error="invalid_token"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -84,10 +84,10 @@ func follow(p peer.Peer, hops []string) (saw, arrived bool) {
 	status(p.NewClient(s).Do(req))
 	mu.Lock()
 	defer mu.Unlock()
-	return saw, arrived
+	return leaked, arrived
 }
 
-// dialTo makes all connections go to one of two addresses, whatever was asked for.
+// dialTo returns a transport whose connections all go to one of two addresses, for http and https.
 func dialTo(plain, secure net.Addr) *http.Transport {
 	var d net.Dialer
 	return &http.Transport{
@@ -95,7 +95,7 @@ func dialTo(plain, secure net.Addr) *http.Transport {
 			return d.DialContext(ctx, network, plain.String())
 		},
 		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			t := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a test server's certificate
+			t := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the certificate of a test server
 			return t.DialContext(ctx, network, secure.String())
 		},
 	}

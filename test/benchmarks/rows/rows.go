@@ -1,4 +1,5 @@
-// Package rows runs the behaviour table: one scenario per row, the same for every peer, in real time.
+// Package rows runs the rows of the behavior table. A row is one scenario, which runs in the same
+// way and in real time for every peer.
 package rows
 
 import (
@@ -10,40 +11,41 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-// A Result is what a peer did in one row.
+// A Result is what a row reports for one peer.
 type Result struct {
-	Row, Peer string
-	Did       string
-	OK        bool // it did what the row wants
-	Absent    bool // it has nothing that the row could be asked of
+	Row, Peer   string
+	Got         string
+	OK          bool // Got is what the row wants
+	Unsupported bool // the peer lacks the feature that the row tests
 }
 
 // A Row is one scenario.
 type Row struct {
-	Name  string
-	What  string // the scenario, and what is reported of it
-	Wants string // what passes
-	needs needs
-	run   func(p peer.Peer) (did string, ok bool)
+	Name     string
+	Scenario string // what happens, and which results are reported
+	Want     string // the results that pass
+	needs    feature
+	run      func(p peer.Peer) (got string, ok bool)
 
-	// Alone rows are run in a process of their own, because they may end it.
-	Alone bool
+	// Crashes means that the row can crash the process and has to run in a child process.
+	Crashes bool
 
-	// timed rows depend on when something happens: they are repeated if the machine paused meanwhile.
+	// timed means that the row depends on timing. It is repeated if the machine paused during it.
 	timed bool
 }
 
-type needs int
+// A feature is what a row needs of a peer.
+type feature int
 
 const (
-	needsTokens needs = iota
+	needsTokens feature = iota
 	needsClient
 )
 
-// All are the rows, in the order of the table.
+// All returns the rows in the order of the table.
 func All() []Row { return append(tokenRows(), clientRows()...) }
 
-// Find returns a row by its name.
+// Find returns the row with the given name.
 func Find(name string) (Row, bool) {
 	for _, r := range All() {
 		if r.Name == name {
@@ -53,21 +55,22 @@ func Find(name string) (Row, bool) {
 	return Row{}, false
 }
 
-// Run runs one row with one peer, in this process. Whatever happens inside, it returns within a minute.
+// Run runs the row with one peer, in this process. It returns within a minute, even if the peer
+// panics or hangs.
 func (r Row) Run(p peer.Peer) Result {
 	res := Result{Row: r.Name, Peer: p.Name}
 	if r.needs == needsTokens && p.Tokens == nil || r.needs == needsClient && !p.HasClient() {
-		res.Did, res.Absent = "-", true
+		res.Got, res.Unsupported = "-", true
 		return res
 	}
 	done := make(chan Result, 1)
 	go func() {
 		defer func() {
 			if v := recover(); v != nil {
-				done <- Result{Row: r.Name, Peer: p.Name, Did: fmt.Sprintf("panic: %v", v)}
+				done <- Result{Row: r.Name, Peer: p.Name, Got: fmt.Sprintf("panic: %v", v)}
 			}
 		}()
-		for try := 1; r.try(p, &res) && try < tries; try++ {
+		for try := 1; r.runOnce(p, &res) && try < maxTries; try++ {
 		}
 		done <- res
 	}()
@@ -75,21 +78,22 @@ func (r Row) Run(p peer.Peer) Result {
 	case res := <-done:
 		return res
 	case <-time.After(time.Minute):
-		return Result{Row: r.Name, Peer: p.Name, Did: "hangs"}
+		return Result{Row: r.Name, Peer: p.Name, Got: "hangs"}
 	}
 }
 
-// RunAll runs a row with all peers, at the same time where that is harmless, in the peers' order.
-func (r Row) RunAll(peers []peer.Peer, alone func(Row, peer.Peer) Result) []Result {
+// RunAll runs the row with all peers and returns the results in the peers' order. It runs peers
+// concurrently where that does not affect the results. Rows that can crash are run by inChild.
+func (r Row) RunAll(peers []peer.Peer, inChild func(Row, peer.Peer) Result) []Result {
 	results := make([]Result, len(peers))
 	run := func(i int) {
-		if r.Alone {
-			results[i] = alone(r, peers[i])
+		if r.Crashes {
+			results[i] = inChild(r, peers[i])
 		} else {
 			results[i] = r.Run(peers[i])
 		}
 	}
-	if r.needs == needsClient { // these keep the machine busy
+	if r.needs == needsClient { // these rows keep the machine busy
 		for i := range peers {
 			run(i)
 		}
@@ -103,8 +107,8 @@ func (r Row) RunAll(peers []peer.Peer, alone func(Row, peer.Peer) Result) []Resu
 	return results
 }
 
-// together starts n calls at once and waits for them.
-func together(n int, call func(i int)) {
+// concurrently makes n calls at the same time and waits for them.
+func concurrently(n int, call func(i int)) {
 	var group sync.WaitGroup
 	start := make(chan struct{})
 	for i := range n {
@@ -114,59 +118,61 @@ func together(n int, call func(i int)) {
 	group.Wait()
 }
 
-// try runs a row once, and reports whether the machine was in its way.
-func (r Row) try(p peer.Peer, res *Result) (disturbed bool) {
+const (
+	maxPause = 40 * time.Millisecond // the longest pause that leaves the result of a timed row valid
+	maxTries = 3
+)
+
+// runOnce runs the row once and reports whether a pause of the machine may have affected the
+// result.
+func (r Row) runOnce(p peer.Peer, res *Result) (disturbed bool) {
 	if !r.timed {
-		res.Did, res.OK = r.run(p)
+		res.Got, res.OK = r.run(p)
 		return false
 	}
-	w := newWatch()
-	defer func() { disturbed = w.stop() > pauseAllowed }()
-	res.Did, res.OK = r.run(p)
+	m := newPauseMonitor()
+	defer func() { disturbed = m.stop() > maxPause }()
+	res.Got, res.OK = r.run(p)
 	return false
 }
 
-const (
-	pauseAllowed = 40 * time.Millisecond
-	tries        = 3
-)
-
-// A watch notes the pauses of the machine.
-type watch struct {
+// A pauseMonitor measures pauses of the machine.
+type pauseMonitor struct {
 	longest time.Duration
 	end     chan struct{}
 	ended   sync.WaitGroup
 }
 
-func newWatch() *watch {
-	w := &watch{end: make(chan struct{})}
-	w.ended.Go(func() {
+func newPauseMonitor() *pauseMonitor {
+	m := &pauseMonitor{end: make(chan struct{})}
+	m.ended.Go(func() {
 		const every = 5 * time.Millisecond
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for last := time.Now(); ; {
 			select {
 			case <-ticker.C:
-			case <-w.end:
+			case <-m.end:
 				return
 			}
 			now := time.Now()
-			w.longest = max(w.longest, now.Sub(last)-every)
+			m.longest = max(m.longest, now.Sub(last)-every)
 			last = now
 		}
 	})
-	return w
+	return m
 }
 
-// stop ends the watch and returns the longest pause.
-func (w *watch) stop() time.Duration {
-	close(w.end)
-	w.ended.Wait()
-	return w.longest
+// stop stops the monitor and returns the longest pause.
+func (m *pauseMonitor) stop() time.Duration {
+	close(m.end)
+	m.ended.Wait()
+	return m.longest
 }
 
-// within returns a context that ends after d; the timer is left to itself.
-func within(d time.Duration) context.Context {
+// timeout returns a context that ends after d. It needs no cancel function, because it always
+// runs to its deadline.
+func timeout(d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	context.AfterFunc(ctx, cancel)
 	return ctx

@@ -1,7 +1,9 @@
-// oidc-provider on a free port of the loopback, with an API that asks it about tokens. The settings are JSON in the first
-// argument: clients, scopes, user, password, offline (the scope that asks for a refresh token), lifetime (of access tokens,
-// in seconds). The first line of its output is JSON with the port. It ends with its standard input, and so with the test
-// that started it.
+// Runs oidc-provider, and an API that accepts its access tokens, on a free loopback port.
+//
+// The first argument is a JSON object with the settings: clients, scopes, user, password, offline
+// (the scope that requests a refresh token) and lifetime (of access tokens, in seconds). The first
+// line of output is a JSON object with the port. The process exits when its standard input is
+// closed, so it does not outlive the test that started it.
 
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -9,10 +11,10 @@ import { Provider, errors } from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]);
 const grantTypes = ['client_credentials', 'refresh_token', 'password'];
-const requests = {}; // by grant type or path
-const refused = {}; // error codes of the token endpoint
+const requests = {}; // token requests by grant type, other requests by path
+const refused = {}; // refused token requests by error code, refused API requests by path
 
-const count = (where, what) => { where[what] = (where[what] ?? 0) + 1; };
+const count = (counters, key) => { counters[key] = (counters[key] ?? 0) + 1; };
 
 function newProvider(issuer) {
   const provider = new Provider(issuer, {
@@ -29,17 +31,17 @@ function newProvider(issuer) {
     findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
     rotateRefreshToken: true,
     routes: { token: '/token', revocation: '/revoke', introspection: '/introspect' },
-    scopes: ['offline_access', ...settings.scopes], // without it there is no refresh grant
+    scopes: ['offline_access', ...settings.scopes], // offline_access enables the refresh token grant
     ttl: {
       AccessToken: settings.lifetime, ClientCredentials: settings.lifetime, Grant: 86400, RefreshToken: 86400,
     },
   });
   provider.registerGrantType('password', (ctx) => passwordGrant(provider, ctx), ['username', 'password', 'scope']);
-  provider.use(watch);
+  provider.use(countRequests);
   return provider;
 }
 
-// passwordGrant is RFC 6749 section 4.3, which oidc-provider leaves to its users.
+// passwordGrant implements RFC 6749 section 4.3, which oidc-provider does not.
 async function passwordGrant(provider, ctx) {
   const { client, params } = ctx.oidc;
   if (params.username !== settings.user || params.password !== settings.password) {
@@ -57,7 +59,7 @@ async function passwordGrant(provider, ctx) {
   }
 }
 
-async function watch(ctx, next) {
+async function countRequests(ctx, next) {
   await next();
   if (ctx.path !== '/token') {
     count(requests, ctx.path);
@@ -67,25 +69,27 @@ async function watch(ctx, next) {
   if (ctx.body.error) count(refused, ctx.body.error);
 }
 
-const issued = (provider, token) => Promise.all(
+// findToken returns a valid access token of any grant, or undefined.
+const findToken = (provider, token) => Promise.all(
   [provider.AccessToken, provider.ClientCredentials].map((kind) => kind.find(token)),
 ).then((found) => found.find(Boolean));
 
-// answer serves what is not oidc-provider's: the API, which sends the request's body back, and what the test asks.
-async function answer(provider, req, res) {
+// serveOther serves the paths that are not oidc-provider's: the API, which echoes the request's
+// body, and the paths that only the test uses.
+async function serveOther(provider, req, res) {
   const body = await text(req);
   switch (req.url) {
     case '/test/counts':
       res.end(JSON.stringify({ requests, refused }));
       return;
-    case '/test/end': // one access token, and nothing with it
-      await (await issued(provider, body))?.destroy();
+    case '/test/revoke': // revokes one access token and nothing else
+      await (await findToken(provider, body))?.destroy();
       res.end();
       return;
     default:
       count(requests, '/api/');
   }
-  if (await issued(provider, req.headers.authorization?.replace(/^Bearer /, ''))) {
+  if (await findToken(provider, req.headers.authorization?.replace(/^Bearer /, ''))) {
     res.end(body);
     return;
   }
@@ -103,7 +107,7 @@ server.listen(0, '127.0.0.1', () => {
       serve(req, res);
       return;
     }
-    answer(provider, req, res).catch((err) => res.destroy(err));
+    serveOther(provider, req, res).catch((err) => res.destroy(err));
   });
   console.log(JSON.stringify({ port }));
 });

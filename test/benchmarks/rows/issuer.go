@@ -11,18 +11,17 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-// An issuer is the authorization server of the rows: a function with knobs.
+// An issuer stands for the authorization server. It issues tokens through a function call.
 type issuer struct {
-	lifetime atomic.Int64 // nanoseconds; 0: the answer does not say
-	latency  atomic.Int64 // nanoseconds
-	down     atomic.Bool
-	single   atomic.Bool // a new token revokes those before it
+	lifetime atomic.Int64 // of the tokens in nanoseconds; 0 means that it does not say
+	latency  atomic.Int64 // of a fetch in nanoseconds
+	down     atomic.Bool  // every fetch fails
+	single   atomic.Bool  // a new token revokes all earlier ones
 	fetches  atomic.Int64
 	issued   atomic.Int64
 
-	mu      sync.Mutex // guards what follows
-	current string
-	valid   map[string]bool
+	mu    sync.Mutex // guards valid
+	valid map[string]bool
 }
 
 func newIssuer(lifetime, latency time.Duration) *issuer {
@@ -34,7 +33,7 @@ func newIssuer(lifetime, latency time.Duration) *issuer {
 
 var errDown = errors.New("the authorization server is down")
 
-// fetch is given to the peers.
+// fetch issues a token. It is the peers' Fetch.
 func (is *issuer) fetch(ctx context.Context) (peer.Token, error) {
 	is.fetches.Add(1)
 	if d := time.Duration(is.latency.Load()); d > 0 {
@@ -56,7 +55,7 @@ func (is *issuer) fetch(ctx context.Context) (peer.Token, error) {
 	if is.single.Load() {
 		clear(is.valid)
 	}
-	is.current, is.valid[tok.Value] = tok.Value, true
+	is.valid[tok.Value] = true
 	return tok, nil
 }
 
@@ -75,7 +74,7 @@ func (is *issuer) accepts(token string) bool {
 // count returns the number of fetches since the last call.
 func (is *issuer) count() int { return int(is.fetches.Swap(0)) }
 
-// setup is what the peers get in these rows: a window of a fifth of the lifetime, hardly any margin.
+// setup returns the peers' setup, with a window of a fifth of the lifetime and hardly any margin.
 func (is *issuer) setup() peer.Setup {
 	life := time.Duration(is.lifetime.Load())
 	return peer.Setup{Fetch: is.fetch, Window: life / 5, Margin: max(life/100, 1)}

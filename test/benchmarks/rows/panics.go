@@ -9,19 +9,24 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-func fetchPanics(p peer.Peer) (string, bool) { return breaks(p, func() { panic("in the fetch") }) }
+func fetchPanics(p peer.Peer) (string, bool) {
+	return fetchDoesNotReturn(p, func() { panic("in the fetch") })
+}
 
-func fetchExits(p peer.Peer) (string, bool) { return breaks(p, runtime.Goexit) }
+func fetchExits(p peer.Peer) (string, bool) {
+	return fetchDoesNotReturn(p, runtime.Goexit)
+}
 
-// breaks reports what the two callers of a fetch that breaks get, and the one after them.
-func breaks(p peer.Peer, fail func()) (string, bool) {
+// fetchDoesNotReturn reports what two callers get from a fetch that calls exit, which does not
+// return, and what the next caller gets.
+func fetchDoesNotReturn(p peer.Peer, exit func()) (string, bool) {
 	is := newIssuer(time.Hour, 0)
 	s := is.setup()
 	s.Fetch = func(ctx context.Context) (peer.Token, error) {
 		if is.fetches.Load() == 0 {
 			is.fetches.Add(1)
 			time.Sleep(50 * time.Millisecond)
-			fail()
+			exit()
 		}
 		return is.fetch(ctx)
 	}
@@ -32,10 +37,10 @@ func breaks(p peer.Peer, fail func()) (string, bool) {
 	go func() { outcomes <- outcome(token) }()
 	a, b := <-outcomes, <-outcomes
 	next := outcome(token)
-	return fmt.Sprintf("%s; %s", worst(a, b), next), a == "error" && b == "error" && next == "ok"
+	return fmt.Sprintf("%s; %s", worse(a, b), next), a == "error" && b == "error" && next == "ok"
 }
 
-// outcome is what becomes of one call.
+// outcome makes one call and returns how it ends.
 func outcome(token peer.TokenFunc) string {
 	done := make(chan string, 1)
 	go func() {
@@ -44,7 +49,7 @@ func outcome(token peer.TokenFunc) string {
 			if v := recover(); v != nil {
 				done <- "panic"
 			} else if !returned {
-				done <- "goroutine ends"
+				done <- "goroutine exits"
 			}
 		}()
 		_, err := token(context.Background())
@@ -56,18 +61,18 @@ func outcome(token peer.TokenFunc) string {
 		}
 	}()
 	select {
-	case word := <-done:
-		return word
+	case how := <-done:
+		return how
 	case <-time.After(time.Second):
 		return "hangs"
 	}
 }
 
-// worst is the worse of two outcomes.
-func worst(a, b string) string {
-	for _, word := range []string{"hangs", "panic", "goroutine ends", "error"} {
-		if a == word || b == word {
-			return word
+// worse returns the worse of two outcomes.
+func worse(a, b string) string {
+	for _, how := range []string{"hangs", "panic", "goroutine exits", "error"} {
+		if a == how || b == how {
+			return how
 		}
 	}
 	return "ok"

@@ -20,47 +20,47 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/rows"
 )
 
-// behaviours runs every row with every peer. It is an error if ours misses one.
-func behaviours(_ options, progress io.Writer) ([]report.Table, error) {
+// behaviorTable runs every row with every peer. It returns an error if tokencache fails a row.
+func behaviorTable(_ options, progress io.Writer) ([]report.Table, error) {
 	all := peers.All()
 	t := report.Table{
-		Name: "behaviours", Title: "Behaviour",
-		Note: "Bold: what the row wants. -: the library has nothing that the row could be asked of.",
-		Head: []string{"row", "scenario: what is reported", "wanted"},
+		Name: "behaviors", Title: "Behavior",
+		Note: "Bold: as wanted. -: the library lacks the feature that the row tests.",
+		Head: []string{"row", "scenario: reported results", "wanted"},
 	}
 	for _, p := range all {
 		t.Head = append(t.Head, p.Name)
 	}
-	var missed []error
+	var failures []error
 	for _, row := range rows.All() {
 		begin := time.Now()
-		cells := []string{row.Name, row.What, row.Wants}
-		for _, res := range row.RunAll(all, inOwnProcess) {
+		cells := []string{row.Name, row.Scenario, row.Want}
+		for _, res := range row.RunAll(all, runInChild) {
 			if res.Peer == peers.Ours().Name && !res.OK {
-				missed = append(missed, fmt.Errorf("%s misses row %s: wanted %s, did %s", res.Peer, row.Name, row.Wants, res.Did))
+				failures = append(failures, fmt.Errorf("%s fails row %s: got %s, want %s", res.Peer, row.Name, res.Got, row.Want))
 			}
-			did := res.Did
+			got := res.Got
 			if res.OK {
-				did = bold(did)
+				got = bold(got)
 			}
-			cells = append(cells, did)
+			cells = append(cells, got)
 		}
 		t.Rows = append(t.Rows, cells)
 		fmt.Fprintf(progress, "row %s: %v\n", row.Name, time.Since(begin).Round(time.Millisecond))
 	}
-	return []report.Table{t}, errors.Join(missed...)
+	return []report.Table{t}, errors.Join(failures...)
 }
 
-// inOwnProcess runs a row that may end the process.
-func inOwnProcess(row rows.Row, p peer.Peer) rows.Result {
+// runInChild runs a row that may crash the process, in a child process.
+func runInChild(row rows.Row, p peer.Peer) rows.Result {
 	res := rows.Result{Row: row.Name, Peer: p.Name}
 	if p.Tokens == nil {
-		res.Did, res.Absent = "-", true
+		res.Got, res.Unsupported = "-", true
 		return res
 	}
 	self, err := os.Executable()
 	if err != nil {
-		res.Did = err.Error()
+		res.Got = err.Error()
 		return res
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -69,22 +69,22 @@ func inOwnProcess(row rows.Row, p peer.Peer) rows.Result {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		res.Did = "hangs"
+		res.Got = "hangs"
 	case errors.As(err, &exit) && bytes.Contains(exit.Stderr, []byte("all goroutines are asleep")):
-		res.Did = "hangs"
+		res.Got = "hangs"
 	case errors.As(err, &exit):
-		res.Did = "the process dies"
+		res.Got = "process crashes"
 	case err != nil:
-		res.Did = err.Error()
+		res.Got = err.Error()
 	default:
 		if err := json.Unmarshal(out, &res); err != nil {
-			res.Did = err.Error()
+			res.Got = err.Error()
 		}
 	}
 	return res
 }
 
-// runRow is the other side of inOwnProcess.
+// runRow runs one row with one peer, in the child process that runInChild starts.
 func runRow(o options, out io.Writer) error {
 	row, ok := rows.Find(o.row)
 	if !ok {
@@ -98,18 +98,18 @@ func runRow(o options, out io.Writer) error {
 	return fmt.Errorf("no peer %q", o.peer)
 }
 
-// setting says what the tables were made with.
-func setting() string {
+// environment describes the platform and the versions of the libraries.
+func environment() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s/%s, GOMAXPROCS %d", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))
-	known := versions()
+	built := versions()
 	for _, p := range peers.Others() {
-		fmt.Fprintf(&b, "; %s %s", p.Module, known[p.Module])
+		fmt.Fprintf(&b, "; %s %s", p.Module, built[p.Module])
 	}
 	return b.String()
 }
 
-// versions are those of the peers that this program was built with.
+// versions returns the versions of the modules that this program was built with, by module path.
 func versions() map[string]string {
 	out := make(map[string]string)
 	info, ok := debug.ReadBuildInfo()

@@ -1,4 +1,5 @@
-// Package speed times peers against each other: pair by pair, in turns, so that what else the machine does meets both.
+// Package speed times peers in pairs. The two of a pair take turns, so that other work on the
+// machine affects both.
 package speed
 
 import (
@@ -10,45 +11,46 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/stat"
 )
 
-// A Contest is one thing to be timed.
-type Contest struct {
+// A Case is one operation to time.
+type Case struct {
 	Name       string
 	Goroutines int
 
-	// prepare returns what does it n times on one goroutine, and what ends it; nil if the peer cannot be asked.
-	prepare func(p peer.Peer) (do func(n int), end func())
+	// prepare returns a function that performs the operation n times on one goroutine, and a
+	// function that cleans up. Both are nil if the peer does not support the operation.
+	prepare func(p peer.Peer) (do func(n int), cleanup func())
 }
 
-// An Entry is one peer's side of a pair.
-type Entry struct {
+// A Cost is what an operation costs a peer.
+type Cost struct {
 	Nanoseconds float64 // per operation, median
 	Allocations float64 // per operation
 }
 
-// A Pair is the outcome of one peer beside another.
+// A Pair is the result of timing two peers.
 type Pair struct {
-	Ours, Theirs Entry
+	Ours, Theirs Cost
 	Ratio        stat.Spread // our time divided by theirs
 }
 
-// Effort says how long a pair may take.
+// Effort sets how long a pair is timed.
 type Effort struct {
 	Rounds int
-	Slice  time.Duration // of one side in one round
+	Slice  time.Duration // approximate time of one peer in one round
 }
 
-// Run times two peers in turns. It reports false if one of them has nothing to time.
-func (c Contest) Run(ours, theirs peer.Peer, e Effort) (Pair, bool) {
-	a, endA := c.prepare(ours)
+// Run times two peers in turns. It reports false if one of them does not support the operation.
+func (c Case) Run(ours, theirs peer.Peer, e Effort) (Pair, bool) {
+	a, cleanupA := c.prepare(ours)
 	if a == nil {
 		return Pair{}, false
 	}
-	defer endA()
-	b, endB := c.prepare(theirs)
+	defer cleanupA()
+	b, cleanupB := c.prepare(theirs)
 	if b == nil {
 		return Pair{}, false
 	}
-	defer endB()
+	defer cleanupB()
 
 	nA, nB := c.calibrate(a, e.Slice), c.calibrate(b, e.Slice)
 	var timesA, timesB, ratios []float64
@@ -63,14 +65,14 @@ func (c Contest) Run(ours, theirs peer.Peer, e Effort) (Pair, bool) {
 		timesA, timesB, ratios = append(timesA, ta), append(timesB, tb), append(ratios, ta/tb)
 	}
 	return Pair{
-		Ours:   Entry{stat.Quantile(timesA, 0.5), allocations(a)},
-		Theirs: Entry{stat.Quantile(timesB, 0.5), allocations(b)},
+		Ours:   Cost{stat.Quantile(timesA, 0.5), allocations(a)},
+		Theirs: Cost{stat.Quantile(timesB, 0.5), allocations(b)},
 		Ratio:  stat.Of(ratios),
 	}, true
 }
 
-// calibrate finds how often do can be called in about the given time.
-func (c Contest) calibrate(do func(int), slice time.Duration) int {
+// calibrate returns the number of operations that take about the given time.
+func (c Case) calibrate(do func(int), slice time.Duration) int {
 	n := c.Goroutines
 	for {
 		took := time.Duration(c.time(do, n) * float64(n))
@@ -81,9 +83,9 @@ func (c Contest) calibrate(do func(int), slice time.Duration) int {
 	}
 }
 
-// time returns the nanoseconds per operation of n operations, spread over the goroutines. Nobody collects the garbage of
-// another.
-func (c Contest) time(do func(int), n int) float64 {
+// time performs n operations, spread over the goroutines, and returns the nanoseconds per
+// operation. It collects garbage first, so that no peer pays for another's.
+func (c Case) time(do func(int), n int) float64 {
 	runtime.GC()
 	each := max(n/c.Goroutines, 1)
 	if c.Goroutines == 1 {
@@ -102,7 +104,7 @@ func (c Contest) time(do func(int), n int) float64 {
 	return float64(time.Since(begin)) / float64(each*c.Goroutines)
 }
 
-// allocations returns how many there are per operation, on average.
+// allocations returns the average number of allocations per operation.
 func allocations(do func(int)) float64 {
 	const n = 1000
 	var before, after runtime.MemStats

@@ -13,30 +13,30 @@ import (
 	"github.com/tokencache/tokencache/test/benchmarks/peer"
 )
 
-// Contests are all of them, in the order of the table.
-func Contests() []Contest {
-	var all []Contest
+// Cases returns all cases in the order of the table.
+func Cases() []Case {
+	var all []Case
 	for _, n := range []int{1, 2, 64, 1024} {
 		name := "cached token"
 		if n > 1 {
 			name += fmt.Sprintf(", %d goroutines", n)
 		}
-		all = append(all, Contest{Name: name, Goroutines: n, prepare: cachedToken})
+		all = append(all, Case{Name: name, Goroutines: n, prepare: cachedToken})
 	}
 	return append(all,
-		Contest{Name: "RoundTrip over a base that does nothing", Goroutines: 1, prepare: roundTrip},
-		Contest{Name: "client over a base that does nothing", Goroutines: 1, prepare: client},
-		Contest{Name: "client over loopback, one connection", Goroutines: 1, prepare: endToEnd},
-		Contest{Name: "client over loopback, 64 goroutines", Goroutines: 64, prepare: endToEnd},
+		Case{Name: "RoundTrip, no-op base", Goroutines: 1, prepare: roundTrip},
+		Case{Name: "client, no-op base", Goroutines: 1, prepare: client},
+		Case{Name: "client over loopback, one connection", Goroutines: 1, prepare: endToEnd},
+		Case{Name: "client over loopback, 64 goroutines", Goroutines: 64, prepare: endToEnd},
 	)
 }
 
-const hour = time.Hour
+const token = "a-token-of-25-characters."
 
 func setup(base http.RoundTripper) peer.Setup {
 	return peer.Setup{
 		Fetch: func(context.Context) (peer.Token, error) {
-			return peer.Token{Value: "a-token-of-25-characters.", Expiry: time.Now().Add(hour)}, nil
+			return peer.Token{Value: token, Expiry: time.Now().Add(time.Hour)}, nil
 		},
 		Window: 5 * time.Minute, Margin: 10 * time.Second, Base: base,
 	}
@@ -46,10 +46,10 @@ func cachedToken(p peer.Peer) (func(int), func()) {
 	if p.Tokens == nil || p.Indirect {
 		return nil, nil
 	}
-	token, ctx := p.Tokens(setup(nil)), context.Background()
+	get, ctx := p.Tokens(setup(nil)), context.Background()
 	return func(n int) {
 		for range n {
-			if _, err := token(ctx); err != nil {
+			if _, err := get(ctx); err != nil {
 				panic(err)
 			}
 		}
@@ -60,9 +60,9 @@ func roundTrip(p peer.Peer) (func(int), func()) {
 	if p.Transport == nil {
 		return nil, nil
 	}
-	rt := p.Transport(setup(&nothing{ready: &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}))
+	rt := p.Transport(setup(&noOpBase{response: &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}))
 	return func(n int) {
-		req := newRequest("https://api.example.com/accounts") // nothing listens there, nor is anything sent
+		req := newRequest("https://api.example.com/accounts") // never sent
 		for range n {
 			if _, err := rt.RoundTrip(req); err != nil {
 				panic(err)
@@ -75,22 +75,22 @@ func client(p peer.Peer) (func(int), func()) {
 	if !p.HasClient() {
 		return nil, nil
 	}
-	c := p.NewClient(setup(&nothing{}))
-	return requests(c, "http://localhost/accounts"), func() {}
+	c := p.NewClient(setup(&noOpBase{}))
+	return sequence(c, "http://localhost/accounts"), func() {}
 }
 
 func endToEnd(p peer.Peer) (func(int), func()) {
 	if !p.HasClient() {
 		return nil, nil
 	}
-	server := httptest.NewServer(http.HandlerFunc(answer))
+	server := httptest.NewServer(http.HandlerFunc(serve))
 	base := &http.Transport{MaxIdleConnsPerHost: 64}
 	c := p.NewClient(setup(base))
-	return requests(c, server.URL+"/accounts"), func() { base.CloseIdleConnections(); server.Close() }
+	return sequence(c, server.URL+"/accounts"), func() { base.CloseIdleConnections(); server.Close() }
 }
 
-// requests sends n requests one after the other, each a new one.
-func requests(c peer.Doer, address string) func(int) {
+// sequence returns a function that sends n requests one after the other, each built anew.
+func sequence(c peer.Doer, address string) func(int) {
 	return func(n int) {
 		for range n {
 			resp, err := c.Do(newRequest(address))
@@ -106,8 +106,9 @@ func requests(c peer.Doer, address string) func(int) {
 	}
 }
 
-// answer wants a token, and asks for one as a registry does.
-func answer(w http.ResponseWriter, r *http.Request) {
+// serve accepts any token. To a request without one it answers 401 with the challenge of a
+// container registry, because some peers send a token only after that.
+func serve(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") == "" {
 		w.Header().Set("WWW-Authenticate", challenge("http://"+r.Host))
 		w.WriteHeader(http.StatusUnauthorized)
@@ -120,7 +121,7 @@ func challenge(origin string) string {
 	return `Bearer realm="` + origin + `/token",error="invalid_token"`
 }
 
-// newRequest has three header fields.
+// newRequest returns a request with three header fields.
 func newRequest(address string) *http.Request {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -132,44 +133,46 @@ func newRequest(address string) *http.Request {
 	}
 }
 
-// nothing answers at once, if it can with an answer that is ready.
-type nothing struct{ ready *http.Response }
+// noOpBase answers without a network. If response is not nil, it returns that to every request
+// with a token, which saves an allocation.
+type noOpBase struct{ response *http.Response }
 
-func (b *nothing) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *noOpBase) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.Header.Get("Authorization") == "":
 		return &http.Response{
 			StatusCode: http.StatusUnauthorized, Body: http.NoBody, Request: req,
 			Header: http.Header{"Www-Authenticate": {challenge("http://localhost")}},
 		}, nil
-	case b.ready != nil:
-		return b.ready, nil
+	case b.response != nil:
+		return b.response, nil
 	}
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}, nil
 }
 
 var start = time.Now()
 
-// Floor does what no library can do without: it looks at the clock to know whether the token still lives, and copies
-// the request and its header because a RoundTripper must not change them.
+// Floor returns a peer that does only what every library has to do. For a token it reads the
+// monotonic clock, as a check of the expiry has to; for a request it copies the request and its
+// header, which a RoundTripper must not modify.
 func Floor() peer.Peer {
 	return peer.Peer{
 		Name: "floor",
 		Tokens: func(peer.Setup) peer.TokenFunc {
 			return func(context.Context) (string, error) {
-				if time.Since(start) > 24*hour {
+				if time.Since(start) > 24*time.Hour {
 					return "", io.EOF
 				}
-				return "a-token-of-25-characters.", nil
+				return token, nil
 			}
 		},
-		Transport: func(s peer.Setup) http.RoundTripper { return copying{s.Base} },
+		Transport: func(s peer.Setup) http.RoundTripper { return copyTransport{s.Base} },
 	}
 }
 
-type copying struct{ base http.RoundTripper }
+type copyTransport struct{ base http.RoundTripper }
 
-func (c copying) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c copyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := new(http.Request)
 	*out = *req
 	out.Header = maps.Clone(req.Header)
@@ -177,4 +180,4 @@ func (c copying) RoundTrip(req *http.Request) (*http.Response, error) {
 	return c.base.RoundTrip(out)
 }
 
-var authorization = []string{"Bearer a-token-of-25-characters."}
+var authorization = []string{"Bearer " + token}

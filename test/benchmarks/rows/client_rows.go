@@ -12,14 +12,14 @@ import (
 
 func clientRows() []Row {
 	rows := []Row{
-		{Name: "J", What: "the token is revoked, 50 POSTs at once: fetches; answered 200; the same for 10,000", Wants: "1; 50; 1; 10000", run: revocationStorm},
-		{Name: "K", What: "a 401 arrives late, for a token already replaced: fetches in all", Wants: "1", run: lateRejection},
-		{Name: "L", What: "the API answers 401 to everything, 50 requests in sequence: fetches", Wants: "at most 3", run: rejectsEverything},
-		{Name: "L2", What: "one path accepts, another answers 401, 50 requests to each, alternating: fetches; 401s on the accepting path", Wants: "at most 3; 0", run: rejectsOnePath},
-		{Name: "L3", What: "L2, then a real revocation, 20 requests to the accepting path: answered 200", Wants: "20", run: revocationInHoldOff},
-		{Name: "L4", What: "L2 from 20 goroutines for 3 s, one token per client is alive: fetches; failures on the accepting path", Wants: "at most 5; 0", run: rejectsOnePathOfSingleToken},
-		{Name: "M", What: "redirect to another host, port, scheme, by way of two hosts: what was seen there", Wants: "nothing", run: redirects},
-		{Name: "N", What: "two revocations 200 ms apart, 20 requests at once after the second, and 20 more: answered 200", Wants: "20; 20", run: twoRevocations},
+		{Name: "J", Scenario: "the token is revoked, then 50 POSTs at once: fetches; answered 200; the same for 10,000", Want: "1; 50; 1; 10000", run: revocationStorm},
+		{Name: "K", Scenario: "a 401 arrives late, for a token already replaced: fetches in total", Want: "1", run: lateRejection},
+		{Name: "L", Scenario: "the API answers 401 to everything, 50 requests in sequence: fetches", Want: "at most 3", run: rejectsEverything},
+		{Name: "L2", Scenario: "one path accepts the token, another answers 401, 50 requests to each in turns: fetches; 401s on the accepting path", Want: "at most 3; 0", run: rejectsOnePath},
+		{Name: "L3", Scenario: "L2, then a genuine revocation, 20 requests to the accepting path: answered 200", Want: "20", run: revocationInHoldOff},
+		{Name: "L4", Scenario: "L2 from 20 goroutines for 3 s, only the newest token is valid: fetches; failures on the accepting path", Want: "at most 5; 0", run: rejectsOnePathOfSingleToken},
+		{Name: "M", Scenario: "redirect to another host, port or scheme, through two hosts, and back: redirects that carry the token", Want: "none", run: redirects},
+		{Name: "N", Scenario: "two revocations 200 ms apart, 20 requests at once after the second, then 20 more: answered 200", Want: "20; 20", run: twoRevocations},
 	}
 	for i := range rows {
 		rows[i].needs = needsClient
@@ -32,21 +32,21 @@ func revocationStorm(p peer.Peer) (string, bool) {
 		a := newAPI(p, nil)
 		defer a.close()
 		if !network {
-			a.use(p, inMemory{a})
+			a.setClient(p, inMemory{a})
 		}
 		a.warm()
 		a.revokeAll()
-		a.gather(requests)
+		a.rejectTogether(requests)
 		good = a.burst("/good", requests)
 		return a.count(), good, int(a.intact.Load()) == good
 	}
 	f1, good1, intact1 := storm(50, true)
 	f2, good2, intact2 := storm(10_000, false)
-	did := fmt.Sprintf("%d; %d; %d; %d", f1, good1, f2, good2)
+	got := fmt.Sprintf("%d; %d; %d; %d", f1, good1, f2, good2)
 	if !intact1 || !intact2 {
-		did += ", bodies damaged"
+		got += ", bodies incomplete"
 	}
-	return did, f1 == 1 && good1 == 50 && f2 == 1 && good2 == 10_000 && intact1 && intact2
+	return got, f1 == 1 && good1 == 50 && f2 == 1 && good2 == 10_000 && intact1 && intact2
 }
 
 func lateRejection(p peer.Peer) (string, bool) {
@@ -78,9 +78,10 @@ func rejectsEverything(p peer.Peer) (string, bool) {
 	return fmt.Sprint(n), n <= 3
 }
 
-func onBad(path string) bool { return path == "/bad" }
+func isBad(path string) bool { return path == "/bad" }
 
-// alternate sends requests to the accepting path and to the other, and returns the failures of the former.
+// alternate sends n requests each to /good and /bad, in turns, and returns how many to /good
+// failed.
 func (a *api) alternate(n int) (failures int) {
 	for range n {
 		if a.post("/good") != http.StatusOK {
@@ -92,7 +93,7 @@ func (a *api) alternate(n int) (failures int) {
 }
 
 func rejectsOnePath(p peer.Peer) (string, bool) {
-	a := newAPI(p, onBad)
+	a := newAPI(p, isBad)
 	defer a.close()
 	a.warm()
 	failures := a.alternate(50)
@@ -101,7 +102,7 @@ func rejectsOnePath(p peer.Peer) (string, bool) {
 }
 
 func revocationInHoldOff(p peer.Peer) (string, bool) {
-	a := newAPI(p, onBad)
+	a := newAPI(p, isBad)
 	defer a.close()
 	a.warm()
 	a.alternate(50)
@@ -116,13 +117,13 @@ func revocationInHoldOff(p peer.Peer) (string, bool) {
 }
 
 func rejectsOnePathOfSingleToken(p peer.Peer) (string, bool) {
-	a := newAPI(p, onBad)
+	a := newAPI(p, isBad)
 	defer a.close()
 	a.single.Store(true)
 	a.warm()
 	end := time.Now().Add(3 * time.Second)
 	var failures atomic.Int64
-	together(20, func(int) {
+	concurrently(20, func(int) {
 		for time.Now().Before(end) {
 			failures.Add(int64(a.alternate(1)))
 			time.Sleep(5 * time.Millisecond)
@@ -141,7 +142,7 @@ func twoRevocations(p peer.Peer) (string, bool) {
 	a.burst("/good", 20)
 	time.Sleep(200 * time.Millisecond)
 	a.revokeAll()
-	a.gather(20)
+	a.rejectTogether(20)
 	first := a.burst("/good", 20)
 	second := a.burst("/good", 20)
 	return fmt.Sprintf("%d; %d", first, second), first == 20 && second == 20

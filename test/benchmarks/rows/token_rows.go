@@ -12,16 +12,16 @@ import (
 
 func tokenRows() []Row {
 	return []Row{
-		{Name: "A", What: "cold callers, the fetch succeeds: fetches for 100 callers, for 10,000", Wants: "1, 1", run: coldCallers},
-		{Name: "B", What: "20 cold callers, the fetch fails after 50 ms: fetches, time until all know", Wants: "1, one fetch's time", run: coldFailure, timed: true},
-		{Name: "C", What: "a waiter with a 50 ms context behind a 1 s fetch: returns after", Wants: "50 ms", run: waiterLeaves, timed: true},
-		{Name: "D", What: "the context of the first of 11 callers ends: others that fail, fetches", Wants: "0, 1", run: firstLeaves, timed: true},
-		{Name: "E", What: "the fetch panics once: the worst that its two callers get; the next call", Wants: "error; ok", run: fetchPanics, Alone: true},
-		{Name: "E, Goexit", What: "the fetch calls `runtime.Goexit` once: the same", Wants: "error; ok", run: fetchExits, Alone: true},
-		{Name: "F", What: "near expiry, server down, 200 calls in 200 ms: fetches, errors", Wants: "at most 1, 0", run: nearExpiry, timed: true},
-		{Name: "G", What: "a renewal started by a call whose context ends at once: is there a new token?", Wants: "yes", run: renewalOutlives, timed: true},
-		{Name: "H", What: "expired, server down, 50 calls: fetches; is the expired token served?", Wants: "1; no", run: expired, timed: true},
-		{Name: "I", What: "answers that do not say when the token ends, 10 calls: fetches", Wants: "1", run: noExpiry},
+		{Name: "A", Scenario: "cold cache, the fetch succeeds: fetches for 100 callers, for 10,000", Want: "1, 1", run: coldCallers},
+		{Name: "B", Scenario: "cold cache, 20 callers, the fetch fails after 50 ms: fetches, time until all callers return", Want: "1, the time of one fetch", run: coldFailure, timed: true},
+		{Name: "C", Scenario: "a caller with a 50 ms context waits for a 1 s fetch: returns after", Want: "50 ms", run: waiterLeaves, timed: true},
+		{Name: "D", Scenario: "the context of the first of 11 callers ends: other callers that fail, fetches", Want: "0, 1", run: firstLeaves, timed: true},
+		{Name: "E", Scenario: "the fetch panics once: the worse outcome of its two callers; the next call", Want: "error; ok", run: fetchPanics, Crashes: true},
+		{Name: "E, Goexit", Scenario: "the fetch calls `runtime.Goexit` once: the same", Want: "error; ok", run: fetchExits, Crashes: true},
+		{Name: "F", Scenario: "near expiry, server down, 200 calls in 200 ms: fetches, errors", Want: "at most 1, 0", run: nearExpiry, timed: true},
+		{Name: "G", Scenario: "a call starts a renewal, its context ends at once: is there a new token?", Want: "yes", run: renewalOutlivesCall, timed: true},
+		{Name: "H", Scenario: "token expired, server down, 50 calls: fetches; is the expired token served?", Want: "1; no", run: expiredToken, timed: true},
+		{Name: "I", Scenario: "the response does not say when the token expires, 10 calls: fetches", Want: "1", run: noExpiry},
 	}
 }
 
@@ -29,7 +29,7 @@ func coldCallers(p peer.Peer) (string, bool) {
 	fetches := func(callers int) int {
 		is := newIssuer(time.Hour, 50*time.Millisecond)
 		token := p.Tokens(is.setup())
-		together(callers, func(int) { _, _ = token(context.Background()) })
+		concurrently(callers, func(int) { _, _ = token(context.Background()) })
 		return is.count()
 	}
 	few, many := fetches(100), fetches(10_000)
@@ -42,7 +42,7 @@ func coldFailure(p peer.Peer) (string, bool) {
 	token := p.Tokens(is.setup())
 	var succeeded atomic.Int64
 	start := time.Now()
-	together(20, func(int) {
+	concurrently(20, func(int) {
 		if _, err := token(context.Background()); err == nil {
 			succeeded.Add(1)
 		}
@@ -58,14 +58,14 @@ func waiterLeaves(p peer.Peer) (string, bool) {
 	go func() { _, _ = token(context.Background()); close(first) }()
 	time.Sleep(20 * time.Millisecond)
 	start := time.Now()
-	_, err := token(within(50 * time.Millisecond))
+	_, err := token(timeout(50 * time.Millisecond))
 	took := time.Since(start)
 	<-first
-	did := milliseconds(took)
+	got := milliseconds(took)
 	if p.NoContext {
-		did += ", no context"
+		got += ", no context"
 	}
-	return did, took < 500*time.Millisecond && errors.Is(err, context.DeadlineExceeded)
+	return got, took < 500*time.Millisecond && errors.Is(err, context.DeadlineExceeded)
 }
 
 func firstLeaves(p peer.Peer) (string, bool) {
@@ -77,24 +77,28 @@ func firstLeaves(p peer.Peer) (string, bool) {
 	time.Sleep(20 * time.Millisecond)
 	time.AfterFunc(50*time.Millisecond, cancel)
 	var failed atomic.Int64
-	together(10, func(int) {
+	concurrently(10, func(int) {
 		if _, err := token(context.Background()); err != nil {
 			failed.Add(1)
 		}
 	})
 	<-first
 	n := is.count()
-	did := fmt.Sprintf("%d, %d", failed.Load(), n)
+	got := fmt.Sprintf("%d, %d", failed.Load(), n)
 	if p.NoContext {
-		did += ", no context"
+		got += ", no context"
 	}
-	return did, failed.Load() == 0 && n == 1
+	return got, failed.Load() == 0 && n == 1
 }
 
-// The token of the next three rows is of this lifetime, so that the window lies between 1.6 s and 2 s.
-const shortLife = 2 * time.Second
+const (
+	// shortLife is the lifetime of tokens in rows that test renewal. The window starts at about
+	// 1.6 s.
+	shortLife = 2 * time.Second
 
-const inWindow = 1700 * time.Millisecond
+	// inWindow is an age at which such a token may be renewed.
+	inWindow = 1700 * time.Millisecond
+)
 
 func nearExpiry(p peer.Peer) (string, bool) {
 	is := newIssuer(shortLife, 0)
@@ -118,7 +122,7 @@ func nearExpiry(p peer.Peer) (string, bool) {
 	return fmt.Sprintf("%d, %d", n, failed), n <= 1 && failed == 0
 }
 
-func renewalOutlives(p peer.Peer) (string, bool) {
+func renewalOutlivesCall(p peer.Peer) (string, bool) {
 	is := newIssuer(shortLife, 0)
 	token := p.Tokens(is.setup())
 	begin := time.Now()
@@ -134,17 +138,17 @@ func renewalOutlives(p peer.Peer) (string, bool) {
 	cancel()
 	time.Sleep(180 * time.Millisecond)
 	if is.count() == 0 {
-		return "renews not before the end", false
+		return "no renewal before expiry", false
 	}
 	is.down.Store(true)
-	now, err := token(context.Background())
-	if err != nil || now == old {
+	renewed, err := token(context.Background())
+	if err != nil || renewed == old {
 		return "no", false
 	}
 	return "yes", true
 }
 
-func expired(p peer.Peer) (string, bool) {
+func expiredToken(p peer.Peer) (string, bool) {
 	const life = 300 * time.Millisecond
 	is := newIssuer(life, 0)
 	token := p.Tokens(is.setup())
@@ -160,11 +164,11 @@ func expired(p peer.Peer) (string, bool) {
 			served++
 		}
 	}
-	n, word := is.count(), "no"
+	n, wasServed := is.count(), "no"
 	if served > 0 {
-		word = "yes"
+		wasServed = "yes"
 	}
-	return fmt.Sprintf("%d; %s", n, word), n == 1 && served == 0
+	return fmt.Sprintf("%d; %s", n, wasServed), n == 1 && served == 0
 }
 
 func noExpiry(p peer.Peer) (string, bool) {
