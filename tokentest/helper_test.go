@@ -98,6 +98,7 @@ func (h harness) refresh(value string) reply {
 	h.Helper()
 	return h.token("grant_type=refresh_token&refresh_token=" + url.QueryEscape(value))
 }
+
 func (h harness) revoke(value string) reply {
 	h.Helper()
 	return h.post(h.RevokeURL(), "token="+url.QueryEscape(value))

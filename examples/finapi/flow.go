@@ -83,18 +83,27 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 		return func(ctx context.Context) error { _, err := src.TokenContext(ctx); return err }
 	}
 	return []step{
-		{"Get authorized as a client", authorize(app),
-			[]string{"POST " + oauth + "token client_credentials 200"}, false},
+		{
+			"Get authorized as a client", authorize(app),
+			[]string{"POST " + oauth + "token client_credentials 200"},
+			false,
+		},
 		{"Create a user, with the client's token", func(ctx context.Context) error {
 			return call(ctx, client, http.MethodPost, srv.URL+users, map[string]any{
 				"id": srv.user, "password": srv.password(), "email": "email@localhost.de",
 				"phone": "+49 99 999999-999", "isAutoUpdateEnabled": false,
 			})
 		}, []string{"POST " + users + " 201"}, false},
-		{"Get authorized as the user", authorize(user),
-			[]string{"POST " + oauth + "token password 200"}, false},
-		{"Call a service as the user", callService,
-			[]string{"GET " + users + " 200"}, false},
+		{
+			"Get authorized as the user", authorize(user),
+			[]string{"POST " + oauth + "token password 200"},
+			false,
+		},
+		{
+			"Call a service as the user", callService,
+			[]string{"GET " + users + " 200"},
+			false,
+		},
 		{"Call it again after the token was dropped: the refresh token gets another", func(ctx context.Context) error {
 			tok, err := user.TokenContext(ctx)
 			if err != nil {
@@ -103,8 +112,11 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			user.Invalidate(tok)
 			return callService(ctx)
 		}, []string{"POST " + oauth + "token refresh_token 200", "GET " + users + " 200"}, false},
-		{"Revoke the user's tokens, with the client's token", user.Revoke,
-			[]string{"POST " + oauth + "revoke access_token 200", "POST " + oauth + "revoke refresh_token 200"}, true},
+		{
+			"Revoke the user's tokens, with the client's token", user.Revoke,
+			[]string{"POST " + oauth + "revoke access_token 200", "POST " + oauth + "revoke refresh_token 200"},
+			true,
+		},
 		{"Shut down: what is left is revoked, the client's own token last", func(ctx context.Context) error {
 			if err := cache.Shutdown(ctx); err != nil {
 				return err

@@ -104,11 +104,20 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 	refreshing := cache.Source(tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true})
 	plain := cache.ClientCredentials("/accounts.read")
 	return []step{
-		{"Create an access token (create_access_token, client_credentials), and call the API with it",
-			srv.accounts(refreshing), []seen{created, called}, false},
-		{"Call it again: the token is still there",
-			srv.accounts(refreshing), []seen{called}, false},
-		{"Drop the token: with UseRefreshToken the next one comes from its refresh token (create_access_token, refresh_token)",
+		{
+			"Create an access token (create_access_token, client_credentials), and call the API with it",
+			srv.accounts(refreshing),
+			[]seen{created, called},
+			false,
+		},
+		{
+			"Call it again: the token is still there",
+			srv.accounts(refreshing),
+			[]seen{called},
+			false,
+		},
+		{
+			"Drop the token: with UseRefreshToken the next one comes from its refresh token (create_access_token, refresh_token)",
 			func(ctx context.Context) error {
 				tok, err := refreshing.TokenContext(ctx)
 				if err != nil {
@@ -116,12 +125,24 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 				}
 				refreshing.Invalidate(tok)
 				return srv.accounts(refreshing)(ctx)
-			}, []seen{refreshed, called}, false},
-		{"Another set of scopes is another token",
-			srv.accounts(plain), []seen{created, called}, false},
-		{"Revoke the token of that other set (revoke_access_token)",
-			plain.Revoke, []seen{endedRT, endedAT}, false},
-		{"Shut down: what is left is revoked, the token that was dropped too",
+			},
+			[]seen{refreshed, called},
+			false,
+		},
+		{
+			"Another set of scopes is another token",
+			srv.accounts(plain),
+			[]seen{created, called},
+			false,
+		},
+		{
+			"Revoke the token of that other set (revoke_access_token)",
+			plain.Revoke,
+			[]seen{endedRT, endedAT},
+			false,
+		},
+		{
+			"Shut down: what is left is revoked, the token that was dropped too",
 			func(ctx context.Context) error {
 				if err := cache.Shutdown(ctx); err != nil {
 					return err
@@ -130,7 +151,10 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 					return fmt.Errorf("after Shutdown: got %v, want ErrClosed", err)
 				}
 				return srv.left()
-			}, []seen{endedRT, endedAT}, true},
+			},
+			[]seen{endedRT, endedAT},
+			true,
+		},
 	}
 }
 

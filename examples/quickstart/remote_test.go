@@ -27,8 +27,10 @@ func runRemote(t *testing.T, b tokentest.Behaviour, more ...string) *remoteRun {
 	t.Cleanup(srv.Close)
 	t.Setenv("QUICKSTART_SECRET", clientSecret)
 	t.Setenv("QUICKSTART_WRONG", clientSecret+"!")
-	args := []string{"-token-url", "$URL/token", "-revoke-url", "$URL/revoke", "-client-id", "client",
-		"-client-secret-env", "QUICKSTART_SECRET", "-scope", "accounts.read  payments.write"}
+	args := []string{
+		"-token-url", "$URL/token", "-revoke-url", "$URL/revoke", "-client-id", "client",
+		"-client-secret-env", "QUICKSTART_SECRET", "-scope", "accounts.read  payments.write",
+	}
 	args = append(args, more...)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "$URL", srv.URL)

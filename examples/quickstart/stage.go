@@ -100,8 +100,10 @@ func (st *stage) scenarios() []scenario {
 	n := thousands(st.goroutines)
 	return []scenario{
 		{"Cold start: " + n + " goroutines want a token that nobody has", st.cold, coldRows},
-		{fmt.Sprintf("Steady traffic for %v; tokens live %v, a renewal takes %v", st.steady, st.lifetime, st.latency),
-			st.steadyTraffic, steadyRows},
+		{
+			fmt.Sprintf("Steady traffic for %v; tokens live %v, a renewal takes %v", st.steady, st.lifetime, st.latency),
+			st.steadyTraffic, steadyRows,
+		},
 		{"The server revokes the token under " + n + " concurrent POSTs", st.storm, stormRows},
 		{"A user beside the client, on the same http.Client", st.userBesideClient, userRows},
 		{"Shutdown", st.shutdown, shutdownRows},

@@ -88,23 +88,38 @@ func emulated() (*program, error) {
 	redirected := o
 	redirected.Redirect, redirected.CredentialType = true, "sensibill"
 	p.stages = []stage{
-		{"The client registers a user with a token of its own", p.register("carol@example.com", "carols+secret=1"),
-			[]string{"POST /api/v1/accessToken client_credentials: 200", "POST /api/v1/users: 200"}},
-		{"The user logs in: the credentials for a code, the code for a token (redirect=false)", p.call(carol, 200),
-			[]string{grant + "200", code + "200", me + "200"}},
-		{"Another user, whose code comes in a redirect that is not followed (redirect=true)",
+		{
+			"The client registers a user with a token of its own", p.register("carol@example.com", "carols+secret=1"),
+			[]string{"POST /api/v1/accessToken client_credentials: 200", "POST /api/v1/users: 200"},
+		},
+		{
+			"The user logs in: the credentials for a code, the code for a token (redirect=false)", p.call(carol, 200),
+			[]string{grant + "200", code + "200", me + "200"},
+		},
+		{
+			"Another user, whose code comes in a redirect that is not followed (redirect=true)",
 			p.call(p.user(redirected, bob.AccessID, bob.AccessSecret), 200),
-			[]string{grant + "302", code + "200", me + "200"}},
+			[]string{grant + "302", code + "200", me + "200"},
+		},
 		{"The next request takes the token that there is", p.call(carol, 200), []string{me + "200"}},
-		{"The server ends the token: it is refreshed, and the request repeated", p.after(e.EndAccessTokens, p.call(carol, 200)),
-			[]string{me + "401", refresh + "200", me + "200"}},
-		{"The server ends the refresh token too: both steps again",
+		{
+			"The server ends the token: it is refreshed, and the request repeated", p.after(e.EndAccessTokens, p.call(carol, 200)),
+			[]string{me + "401", refresh + "200", me + "200"},
+		},
+		{
+			"The server ends the refresh token too: both steps again",
 			p.after(e.EndAccessTokens, p.after(e.EndRefreshTokens, p.call(carol, 200))),
-			[]string{me + "401", refresh + "400", grant + "200", code + "200", me + "200"}},
-		{"A wrong password, used a hundred times, is sent once",
-			p.refused(p.user(o, "carol@example.com", "wrong+secret=1"), 401, tokencache.ErrInvalidGrant), []string{grant + "401"}},
-		{"A credential type that the client may not log in", p.refused(p.user(foreign(o), "carol@example.com", "carols+secret=1"), 400, nil),
-			[]string{grant + "400"}},
+			[]string{me + "401", refresh + "400", grant + "200", code + "200", me + "200"},
+		},
+		{
+			"A wrong password, used a hundred times, is sent once",
+			p.refused(p.user(o, "carol@example.com", "wrong+secret=1"), 401, tokencache.ErrInvalidGrant),
+			[]string{grant + "401"},
+		},
+		{
+			"A credential type that the client may not log in", p.refused(p.user(foreign(o), "carol@example.com", "carols+secret=1"), 400, nil),
+			[]string{grant + "400"},
+		},
 		// Three current tokens, and two that were replaced before their time.
 		{"Shutdown: every token ends itself; those that the server has ended answer 401", p.shutdown(func() error {
 			if access, _ := e.Live(); access != 0 {

@@ -66,25 +66,60 @@ func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 		sentinel  error // nil: none
 		says, why string
 	}{
-		{"wrong secret", sensibilltest.Behaviour{}, func(w *world) *tokencache.Source { return w.user(alice, "looking-glass") },
-			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials"},
-		{"unknown user", sensibilltest.Behaviour{}, func(w *world) *tokencache.Source { return w.user("carol", "looking-glass") },
-			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials"},
-		{"client key", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.ClientKey = "another" }),
-			first, 400, nil, "InvalidParameterError", "invalid_parameter"},
-		{"no client key", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.ClientKey = "" }),
-			first, 400, nil, "MissingParameterError", "missing_parameter"},
-		{"redirect_uri", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.RedirectURI = "https://other.example.com/" }),
-			first, 400, nil, "InvalidParameterError", "invalid_parameter"},
-		{"credential_type", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.CredentialType = "foreign_bank" }),
-			first, 400, nil, "AuthorizationError", "cannot_authenticate"},
-		{"code", sensibilltest.Behaviour{CodeLifetime: 1}, (*world).alice,
-			second, 400, tokencache.ErrInvalidGrant, "InvalidParameterError", "invalid_parameter"},
-		{"client secret", sensibilltest.Behaviour{ClientSecret: "changed"}, (*world).alice,
-			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials"},
-		{"client secret, client's token", sensibilltest.Behaviour{ClientSecret: "changed"},
+		{
+			"wrong secret",
+			sensibilltest.Behaviour{},
+			func(w *world) *tokencache.Source { return w.user(alice, "looking-glass") },
+			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"unknown user",
+			sensibilltest.Behaviour{},
+			func(w *world) *tokencache.Source { return w.user("carol", "looking-glass") },
+			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"client key",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.ClientKey = "another" }),
+			first, 400, nil, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"no client key",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.ClientKey = "" }),
+			first, 400, nil, "MissingParameterError", "missing_parameter",
+		},
+		{
+			"redirect_uri",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.RedirectURI = "https://other.example.com/" }),
+			first, 400, nil, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"credential_type",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.CredentialType = "foreign_bank" }),
+			first, 400, nil, "AuthorizationError", "cannot_authenticate",
+		},
+		{
+			"code",
+			sensibilltest.Behaviour{CodeLifetime: 1},
+			(*world).alice,
+			second, 400, tokencache.ErrInvalidGrant, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"client secret",
+			sensibilltest.Behaviour{ClientSecret: "changed"},
+			(*world).alice,
+			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"client secret, client's token",
+			sensibilltest.Behaviour{ClientSecret: "changed"},
 			func(w *world) *tokencache.Source { return w.cache.ClientCredentials() },
-			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials"},
+			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
+		},
 	} {
 		for _, empty := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, empty body %v", row.name, empty), func(t *testing.T) {

@@ -76,8 +76,10 @@ const (
 // grant asks for a code, with the documented parameters changed by "name=value" or without "name".
 func (d desk) grant(credentials string, changes ...string) reply {
 	d.Helper()
-	q := url.Values{"client_id": {sensibilltest.ClientKey}, "response_type": {"code"}, "redirect_uri": {sensibilltest.RedirectURI},
-		"credential_type": {"sensibill"}, "redirect": {"false"}}
+	q := url.Values{
+		"client_id": {sensibilltest.ClientKey}, "response_type": {"code"}, "redirect_uri": {sensibilltest.RedirectURI},
+		"credential_type": {"sensibill"}, "redirect": {"false"},
+	}
 	for _, c := range changes {
 		if name, value, ok := strings.Cut(c, "="); ok {
 			q.Set(name, value)
