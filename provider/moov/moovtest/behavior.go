@@ -5,82 +5,91 @@ import (
 	"time"
 )
 
-// Behaviour says what an [Emulator] does. The zero value is what Moov documents; it can be changed with
-// [Emulator.Update].
+// Behaviour configures an [Emulator]. The zero value is what Moov documents. ExpiresIn must be safe
+// for concurrent use.
 type Behaviour struct {
-	// ClientID and ClientSecret are the API key. Default: those of Moov's documentation.
+	// ClientID and ClientSecret are the API key. Default: the constants of this package.
 	ClientID, ClientSecret string
 
 	// Origins are the domains that the API key allows. Default: https://your-domain.com.
 	Origins []string
 
-	// NoOrigin lets token requests pass without Origin and Referer, which the OpenAPI specification does not mention.
+	// NoOrigin accepts token requests without Origin and Referer. The OpenAPI specification does not
+	// mention these headers.
 	NoOrigin bool
 
-	// OriginOnRevoke demands them of revocation requests too. Not documented.
+	// OriginOnRevoke requires Origin or Referer on revocation requests, too. Not documented.
 	OriginOnRevoke bool
 
-	// OriginStatus is the answer to a request with neither. Not documented. Default: 400.
+	// OriginStatus is the status for a request without an allowed Origin or Referer. Not documented.
+	// Default: 400.
 	OriginStatus int
 
-	// Lifetime of access tokens. Not documented any more. Default: 15 minutes, from an old example.
+	// Lifetime is the lifetime of access tokens. No longer documented. Default: 15 minutes, from an
+	// old example.
 	Lifetime time.Duration
 
-	// ExpiresIn is what expires_in says; nil leaves it out. Default: [Timestamp], as in the specification.
+	// ExpiresIn returns the value of expires_in, or nil to omit the field. Default: [Timestamp], as in
+	// the specification.
 	ExpiresIn func(issued, expires time.Time) any
 
-	// TokenType of every answer; older documentation has "opaque". Default: Bearer.
+	// TokenType is the token_type of every answer. Older documentation has "opaque". Default:
+	// "Bearer".
 	TokenType string
 
-	// RefreshLifetime is how long refresh tokens live. Not documented. Default: without an end.
+	// RefreshLifetime is the lifetime of refresh tokens. Not documented. Default: they never expire.
 	RefreshLifetime time.Duration
 
 	// Rotate replaces a refresh token when it is used. Not documented. Default: the answer repeats it.
 	Rotate bool
 
-	// RefuseRefresh400 answers 400 {"error": ...} to a refresh token that is dead, in place of the 422 that the
-	// specification has for a parameter. Not documented which.
+	// RefuseRefresh400 answers 400 {"error": ...} to an invalid refresh token, instead of the 422 that
+	// the specification has for an invalid parameter. It is not documented which applies.
 	RefuseRefresh400 bool
 
-	// RevokeRelated ends the tokens that were issued together with a revoked one. Not documented. Default: only itself.
+	// RevokeRelated makes a revocation also revoke the tokens issued together with the token. Not
+	// documented. Default: only the token itself.
 	RevokeRelated bool
 
-	// RefuseUnknown answers 422 to the revocation of a token that does not exist. Not documented. Default: 204, as
-	// RFC 7009 has it.
+	// RefuseUnknown answers 422 to the revocation of an unknown token. Not documented. Default: 204, a
+	// success as in RFC 7009 section 2.2.
 	RefuseUnknown bool
 
-	// SingleUse lets the API accept an access token once: an old page calls them so and does not explain it.
+	// SingleUse makes the API accept each access token only once. An old page of the documentation
+	// calls access tokens single-use, without an explanation.
 	SingleUse bool
 
-	// Empty401 leaves out the body of answers 401 and 403. Not documented. Default: {"error": ...}.
+	// Empty401 omits the body of 401 and 403 answers. Not documented. Default: {"error": ...}.
 	Empty401 bool
 
-	// RetryHeader is what an answer 429 carries: Retry-After in seconds, X-Retry-In in milliseconds, or "none". The
-	// documentation had one after the other and then neither. Default: Retry-After.
+	// RetryHeader is the header of a 429 answer: "Retry-After" in seconds, "X-Retry-In" in
+	// milliseconds, or "none". The documentation had first one, then the other, then neither. Default:
+	// "Retry-After".
 	RetryHeader string
 
-	// RetryIn is what it says, if the rate limit was not exceeded. Default: 1 second.
+	// RetryIn is the value of RetryHeader in a 429 caused by [Emulator.Fail]. Default: 1 second.
 	RetryIn time.Duration
 
-	// RateLimit is the number of requests that may arrive in any one second; negative: any. Default: 40, 10 is what test
-	// accounts have.
+	// RateLimit is the number of requests accepted within one second; negative means no limit. Test
+	// accounts have 10. Default: 40.
 	RateLimit int
 }
 
-// The API key of Moov's documentation.
+// The API key and the origin in Moov's documentation.
 const (
 	ClientID     = "5clTR_MdVrrkgxw2"
 	ClientSecret = "dNC-hg7sVm22jc3g_Eogtyu0_1Mqh_4-"
 	Origin       = "https://your-domain.com"
 )
 
-// Timestamp is expires_in as the specification has it: the Unix time at which the token expires.
+// Timestamp returns expires_in as in the specification: the Unix time at which the token expires.
 func Timestamp(_, expires time.Time) any { return expires.Unix() }
 
-// Seconds is expires_in as RFC 6749, the official Go client and older documentation have it.
+// Seconds returns expires_in as in RFC 6749, the official Go client and older documentation: the
+// lifetime in seconds.
 func Seconds(issued, expires time.Time) any { return int64(expires.Sub(issued) / time.Second) }
 
-// Always makes expires_in the same in every answer.
+// Always returns a function for [Behaviour.ExpiresIn] that always returns v.
 func Always(v any) func(issued, expires time.Time) any {
 	return func(time.Time, time.Time) any { return v }
 }
