@@ -150,7 +150,8 @@ func (e *Emulator) token(r *http.Request, params url.Values) answer {
 	case "refresh_token":
 		return e.refresh(params.Get("refresh_token"))
 	}
-	return failure(http.StatusBadRequest, "unsupported grant type") // neither status nor text is documented
+	// Neither the status nor the text is documented.
+	return failure(http.StatusBadRequest, "unsupported grant type")
 }
 
 func (e *Emulator) refresh(value string) answer {

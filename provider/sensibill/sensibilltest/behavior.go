@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// The client and the users that there are if a [Behaviour] names no others. The key and the secret have the characters that
-// tell one encoding from another.
+// The client that exists by default. The key and the secret have characters whose encoding differs
+// between Basic, forms and URLs.
 const (
 	ClientKey    = "c2Vuc2liaWxs+Y2xpZW50/a2V5=="
 	ClientSecret = "top+secret/of:the%20client=="
 	RedirectURI  = "https://test-bank.example.com/callback?from=sensibill"
-	BankType     = "some_bank" // a credential type beside "sensibill"
+	BankType     = "some_bank" // the second credential type, besides "sensibill"
 )
 
-// A User is someone who can log in.
+// A User is a user who can log in.
 type User struct {
-	CredentialType string // default "sensibill"
+	CredentialType string // default: "sensibill"
 	AccessID       string
 	AccessSecret   string
 }
 
-// DefaultUsers returns the users that there are by default.
+// DefaultUsers returns the users that exist by default.
 func DefaultUsers() []User {
 	return []User{
 		{"sensibill", "alice+receipts@example.com", "wonder+land%21=: /é"},
@@ -31,37 +31,39 @@ func DefaultUsers() []User {
 	}
 }
 
-// Behaviour says what an [Emulator] does. The zero value is what the documents say, or what is likeliest.
+// Behaviour configures an [Emulator]. The zero value is what the documentation says or, where it is
+// silent, what is most likely. Fault must be safe for concurrent use.
 type Behaviour struct {
 	ClientKey, ClientSecret string   // default: the constants of this package
 	RedirectURIs            []string // registered for the client; default: RedirectURI
 	CredentialTypes         []string // allowed to the client; default: "sensibill" and BankType
 	Users                   []User   // default: DefaultUsers
 
-	AccessLifetime  time.Duration // default: 3 hours, as in the documents' example
-	RefreshLifetime time.Duration // default: 6 hours, as in the documents' example
-	CodeLifetime    time.Duration // not documented; default: 10 minutes, the most that RFC 6749 section 4.1.2 recommends
+	AccessLifetime  time.Duration // default: 3 hours, as in the documentation's example
+	RefreshLifetime time.Duration // default: 6 hours, as in the documentation's example
+	CodeLifetime    time.Duration // not documented; default: 10 minutes (RFC 6749 section 4.1.2)
 	Latency         time.Duration // of authorizationGrant and accessToken; default: none
 
-	// What follows is not documented, or depends on the client's settings.
+	// The fields below are not documented, or depend on the client's settings.
 
 	RedirectStatus      int    // of redirect=true; default: 302
 	ReusableCodes       bool   // a code can be used again; default: once
-	KeepRefreshToken    bool   // refreshing leaves the refresh token as it is; default: it is replaced and ends
-	RefusedRefresh      int    // status for a refresh token that is unknown or has ended; default: 400
-	SameToken           bool   // a user who logs in again gets the same token as long as it lives; default: another one
-	RefreshOutlives     bool   // invalidating an access token leaves its refresh token alive; default: it ends too
-	AcceptForm          bool   // accessToken takes forms as well as JSON; default: 400
+	KeepRefreshToken    bool   // a refresh keeps the refresh token; default: it is replaced
+	RefusedRefresh      int    // status for an invalid refresh token; default: 400
+	SameToken           bool   // a second login returns the same token; default: a new one
+	RefreshOutlives     bool   // invalidate keeps the refresh token; default: it ends, too
+	AcceptForm          bool   // accessToken accepts forms, too; default: 400
 	EmptyErrors         bool   // refusals have no body; default: the error object of the other endpoints
-	NoTokenType         bool   // answers have no token_type, like those of jwtAuthenticate; default: "bearer"
-	TokenType           string // another token_type; default: "bearer"
-	NoRefreshToken      bool   // users' tokens come without one, like those of jwtAuthenticate; default: with one
-	NoRefreshExpiry     bool   // answers have no refresh_expires_in; default: they have
-	MaximumFailedLogins int    // so many wrong secrets in a row lock a user; default: 0, never
-	RedirectElsewhere   string // redirects go there instead of the redirect_uri; default: they do not
+	NoTokenType         bool   // answers have no token_type, as with jwtAuthenticate; default: they do
+	TokenType           string // the token_type; default: "bearer"
+	NoRefreshToken      bool   // users get no refresh token, as with jwtAuthenticate; default: they do
+	NoRefreshExpiry     bool   // answers have no refresh_expires_in; default: they have one
+	MaximumFailedLogins int    // consecutive wrong secrets that lock a user; default: no limit
+	RedirectElsewhere   string // the target of redirects; default: the redirect_uri
 
-	// Fault picks requests that go wrong before anything is looked at: with a status they are answered so, with a
-	// negative number the connection is closed without an answer. Default: 0, none.
+	// Fault makes requests fail before they are handled. It returns the status to answer with, a
+	// negative number to close the connection without an answer, or 0 to handle the request. Default:
+	// none.
 	Fault func(r *http.Request) int
 }
 
