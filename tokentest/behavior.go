@@ -6,96 +6,86 @@ import (
 	"time"
 )
 
-// Behaviour says what a [Server] does. It is plain data; the zero value is a
-// server that follows the RFCs.
+// Behaviour configures a [Server]. The zero value is a server that follows the RFCs.
 //
-// The functions and the handler in it run concurrently, and may call the
-// methods of the server except Close.
+// Its functions and its handler must be safe for concurrent use. They may call any method of the
+// server except Close.
 type Behaviour struct {
-	// ClientID and ClientSecret are the one client that the server knows.
-	// Default "client" and "secret".
+	// ClientID and ClientSecret are the credentials of the one client. Default: "client" and "secret".
 	ClientID, ClientSecret string
 
-	// ClientAuth is how the client has to authenticate:
-	// "client_secret_basic" (form-encoded first, RFC 6749 section 2.3.1),
-	// "client_secret_basic_raw" (not encoded), "client_secret_post" or "none"
-	// (a client_id in the body and no secret).
-	// Default "": each of the first three.
+	// ClientAuth is how the client must authenticate: "client_secret_basic" (form-encoded, RFC 6749
+	// section 2.3.1), "client_secret_basic_raw" (not encoded), "client_secret_post" or "none" (a
+	// client_id in the body and no secret). Default: any of the first three.
 	ClientAuth string
 
-	// Users are the passwords of the password grant, by user name.
-	// Default {"alice": "wonderland"}.
+	// Users maps user names to passwords, for the password grant. Default: "alice" with "wonderland".
 	Users map[string]string
 
-	// LockAfter is the number of wrong passwords in a row that locks a user:
-	// that one is still answered 400, later ones 423, right or wrong, and all
-	// the user's tokens are revoked. Default 0: never.
+	// LockAfter is the number of consecutive wrong passwords that locks a user and revokes the user's
+	// tokens. The last of them is still answered 400, every later password 423. Default: never.
 	LockAfter int
 
-	// Lifetime of access tokens; if negative they never expire and expires_in
-	// is not sent. Default one hour.
+	// Lifetime is the lifetime of access tokens. If it is negative, they never expire and expires_in
+	// is not sent. Default: one hour.
 	Lifetime time.Duration
 
-	// ExpiresIn returns what expires_in says about a token that has this much
-	// left to live, or nil to leave it out. For a token that never expires,
-	// remaining is negative. Default: whole seconds, rounded up.
+	// ExpiresIn returns the expires_in of a token with this remaining lifetime, or nil to omit the
+	// field. For a token that never expires, remaining is negative. Default: whole seconds, rounded
+	// up.
 	ExpiresIn func(remaining time.Duration) any
 
-	// TokenType is the token_type of every answer; the API takes it as an
-	// authentication scheme beside Bearer. Default "Bearer".
+	// TokenType is the token_type of every answer. The API accepts it as an authentication scheme,
+	// besides Bearer. Default: "Bearer".
 	TokenType string
 
-	// Extra fields of every token answer. They replace the fields of the same
-	// name, and a nil value leaves a field out. Default none.
+	// Extra holds additional fields of token answers. They replace fields of the same name; a nil
+	// value omits a field. Default: none.
 	Extra map[string]any
 
-	// RefreshTokens makes client_credentials answers carry a refresh token, as
-	// those of the password and refresh_token grants do. Default false.
+	// RefreshTokens adds a refresh token to the answers to client_credentials. The answers to the
+	// password and refresh_token grants always have one.
 	RefreshTokens bool
 
-	// NoRefreshTokens makes no answer carry a refresh token, and prevents
-	// rotation; those that exist keep working. Default false.
+	// NoRefreshTokens omits the refresh token from all answers, and disables rotation. Existing
+	// refresh tokens stay valid.
 	NoRefreshTokens bool
 
-	// Rotate makes a refresh answer carry a new refresh token and spends the
-	// one presented. Default false: the answer repeats the one presented.
+	// Rotate replaces the refresh token in each refresh, and spends the old one. Default: the answer
+	// repeats the old one.
 	Rotate bool
 
-	// DetectReuse makes a refresh token that is presented after it was spent
-	// revoke its whole family, access tokens included. Default false.
+	// DetectReuse revokes the whole family of a spent refresh token that is used again, including the
+	// access tokens.
 	DetectReuse bool
 
-	// SameToken makes the client_credentials and password grants return the
-	// same access token for the same parameters as long as it is alive, with
-	// an expires_in that counts down. Default false.
+	// SameToken makes the client_credentials and password grants return the same access token for the
+	// same parameters while it is valid, with an expires_in that counts down.
 	SameToken bool
 
-	// SingleToken revokes the access tokens of a subject (the client, or a
-	// user) whenever it gets a new one. Default false.
+	// SingleToken revokes the access tokens of a subject (the client, or a user) whenever it gets a
+	// new one.
 	SingleToken bool
 
-	// TokenLatency, RevokeLatency and APILatency are what an endpoint waits
-	// between having read a request and acting on it. A client that leaves
-	// meanwhile has had no effect. Default 0.
+	// TokenLatency, RevokeLatency and APILatency are how long an endpoint waits after reading a
+	// request and before acting on it. If the client goes away in the meantime, the request has no
+	// effect. Default: 0.
 	TokenLatency, RevokeLatency, APILatency time.Duration
 
-	// Unauthorized picks requests that the API answers 401 whatever their
-	// token. It must not read the body. Default none.
+	// Unauthorized reports whether the API answers a request with 401 whatever its token. It must not
+	// read the body. Default: never.
 	Unauthorized func(*http.Request) bool
 
-	// API answers the requests whose token was accepted, except /redirect.
-	// Default: 200 and {"path": ..., "subject": ..., "body_bytes": ...}, after
-	// having read the body.
+	// API handles the requests whose token was accepted, except /redirect. Default: it reads the body
+	// and answers 200 and {"path": ..., "subject": ..., "body_bytes": ...}.
 	API http.Handler
 
-	// Answer401 is the body of the API's 401, which always has the header
-	// WWW-Authenticate: Bearer error="invalid_token".
-	// Default {"error":"invalid_token"}.
+	// Answer401 is the body of the API's 401, which always has the header WWW-Authenticate: Bearer
+	// error="invalid_token". Default: {"error":"invalid_token"}.
 	Answer401 string
 }
 
-// withDefaults returns a copy that shares no map with b and has every default
-// filled in.
+// withDefaults returns a copy with the defaults filled in. The copy shares no map with b.
 func (b Behaviour) withDefaults() *Behaviour {
 	if b.ClientID == "" {
 		b.ClientID = "client"
@@ -123,14 +113,14 @@ func (b Behaviour) withDefaults() *Behaviour {
 	return &b
 }
 
-// Update changes the server's behaviour while it runs. A request sees all of a
-// change or none of it, and one that waits out a latency sees it when it
-// acts. The Behaviour that change gets has its defaults filled in; a field set
-// to its zero value gets its default again. change must not call Update.
+// Update changes the behavior of the running server. change receives the current Behaviour with its
+// defaults filled in; a field that it sets to the zero value gets its default. change must not call
+// Update. A request sees all of a change or none of it; a request that waits out a latency sees the
+// behavior at the end of the wait.
 func (s *Server) Update(change func(*Behaviour)) {
 	s.updating.Lock()
 	defer s.updating.Unlock()
-	b := s.behaviour.Load().withDefaults()
+	b := s.behavior.Load().withDefaults()
 	change(b)
-	s.behaviour.Store(b.withDefaults())
+	s.behavior.Store(b.withDefaults())
 }
