@@ -44,7 +44,7 @@ type Behaviour struct {
 	Extra map[string]any
 
 	// RefreshTokens adds a refresh token to the answers to client_credentials. The answers to the
-	// password and refresh_token grants always have one.
+	// password and refresh_token grants always have one, unless NoRefreshTokens is set.
 	RefreshTokens bool
 
 	// NoRefreshTokens omits the refresh token from all answers, and disables rotation. Existing

@@ -55,8 +55,9 @@ func (e *Emulator) Client() *http.Client { return e.host.client }
 // connections. The transcript remains available.
 func (e *Emulator) Close() { e.host.shut() }
 
-// An Exchange is a request and its answer. Secrets are replaced by "[redacted]": in fields that
-// hold secrets, and wherever else the value of such a field occurs, if it has at least 6 bytes.
+// An Exchange is a request and its answer. Secrets are replaced by "[redacted]": in the fields that
+// hold them and, if they have at least 6 bytes, wherever else they occur. The credentials in
+// Authorization headers are secrets, too.
 //
 // A field nested in JSON is named by its path, such as "errors.0.code". A body that is neither a
 // form nor JSON is a single field "(text)".

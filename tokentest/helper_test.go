@@ -12,7 +12,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A harness is a server with its test.
+// A harness is a Server together with the test that uses it.
 type harness struct {
 	*testing.T
 	*tokentest.Server

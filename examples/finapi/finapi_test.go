@@ -142,8 +142,8 @@ func TestWrongUsage(t *testing.T) {
 		{environment("FINAPI_BASE_URL", "://", "FINAPI_CLIENT_ID", "id", "FINAPI_CLIENT_SECRET", "the-secret"), nil},
 		{environment("FINAPI_VERSION", "3"), nil},
 	} {
-		if _, complaint, status := runProgram(t, row.getenv, row.args...); status != show.Usage || complaint == "" || strings.Contains(complaint, "the-secret") {
-			t.Errorf("%q: exit status %d, %q", row.args, status, complaint)
+		if _, stderr, status := runProgram(t, row.getenv, row.args...); status != show.Usage || stderr == "" || strings.Contains(stderr, "the-secret") {
+			t.Errorf("%q: exit status %d, %q", row.args, status, stderr)
 		}
 	}
 }

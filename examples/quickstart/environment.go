@@ -80,7 +80,7 @@ func runScenarios(ctx context.Context, srv *tokentest.Server, base http.RoundTri
 		s.run(ctx, r)
 		rows := s.rows(r)
 		printRows(text, rows)
-		r.judge(rows)
+		r.check(rows)
 	}
 	if env.first != nil {
 		r.FirstError = env.first.Error()

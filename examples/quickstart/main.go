@@ -1,11 +1,11 @@
-// Quickstart shows what tokencache does for a service, in numbers:
+// Command quickstart shows what tokencache does for a service, in numbers:
 //
 //	go run ./examples/quickstart
 //
 // It starts an authorization server and an API on loopback, sends them the traffic of a service,
 // and has the server count the requests. The scenarios are a cold start, renewals under steady
-// traffic, a revoked token, requests of a user and of the client, and the shutdown. If tokencache
-// breaks one of its promises, the program names it and exits with status 1.
+// traffic, a revoked token, a user and the client sharing one http.Client, and the shutdown. If
+// tokencache breaks one of its promises, the program names it and exits with status 1.
 //
 // With -token-url it uses your own server: it fetches a token with the client credentials grant,
 // uses it, and revokes it.

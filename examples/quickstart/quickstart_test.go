@@ -24,7 +24,7 @@ type testRun struct {
 }
 
 // run returns the report, what the program printed to stdout and stderr, and its exit status.
-func (s testRun) run(t *testing.T) (r *report, text, complaint string, status int) {
+func (s testRun) run(t *testing.T) (r *report, text, errText string, status int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := tokentest.NewPipe(s.plan.behaviour())
@@ -36,12 +36,12 @@ func (s testRun) run(t *testing.T) (r *report, text, complaint string, status in
 		if s.change != nil {
 			s.change(srv)
 		}
-		var out, complaints bytes.Buffer
+		var out, stderr bytes.Buffer
 		r = runScenarios(t.Context(), srv, base, s.plan, &out).(*report)
-		status = verdict(r, &complaints)
-		text, complaint = out.String(), complaints.String()
+		status = verdict(r, &stderr)
+		text, errText = out.String(), stderr.String()
 	})
-	return r, text, complaint, status
+	return r, text, errText, status
 }
 
 // goodReport returns the report of the default plan in fake time.
@@ -57,7 +57,7 @@ func goodReport() report {
 }
 
 func TestEveryPromiseIsKept(t *testing.T) {
-	r, text, complaint, status := testRun{plan: defaultPlan}.run(t)
+	r, text, errText, status := testRun{plan: defaultPlan}.run(t)
 	want := goodReport()
 	if d := r.SteadyDuring - want.SteadyDuring; d < -10 || d > 10 {
 		t.Errorf("requests that arrived during a renewal: got %d, want about %d", r.SteadyDuring, want.SteadyDuring)
@@ -69,8 +69,8 @@ func TestEveryPromiseIsKept(t *testing.T) {
 	if r.Seconds >= 20 {
 		t.Errorf("it took %v s, want less than 20", r.Seconds)
 	}
-	if status != exitOK || complaint != "" {
-		t.Errorf("exit status %d, complaint %q", status, complaint)
+	if status != exitOK || errText != "" {
+		t.Errorf("exit status %d, stderr %q", status, errText)
 	}
 	if !strings.Contains(text, "18 of 18 checks passed") {
 		t.Errorf("no summary in:\n%s", text)
@@ -134,12 +134,12 @@ func TestBrokenPromiseIsNamed(t *testing.T) {
 		}}, "shutdown revokes every live token"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r, text, complaint, status := row.test.run(t)
+			r, text, errText, status := row.test.run(t)
 			if status != exitBroken {
 				t.Errorf("exit status %d, want %d", status, exitBroken)
 			}
-			if !strings.Contains(complaint, "broken: "+row.promise+" (") {
-				t.Errorf("complaint: %q, want %q", complaint, row.promise)
+			if !strings.Contains(errText, "broken: "+row.promise+" (") {
+				t.Errorf("stderr: got %q, want %q", errText, row.promise)
 			}
 			if got := strings.Count(text, "BROKEN"); got != len(r.Broken) {
 				t.Errorf("BROKEN is %d times in the text, want %d:\n%s", got, len(r.Broken), text)
@@ -204,7 +204,7 @@ func TestEveryNumberIsChecked(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			r := goodReport()
 			row.change(&r)
-			r.judge(rowsOf(&r))
+			r.check(rowsOf(&r))
 			status := verdict(&r, io.Discard)
 			if len(r.Broken) != row.want || (status == exitOK) != (row.want == 0) {
 				t.Errorf("got %q, exit status %d, want %d broken promises", r.Broken, status, row.want)

@@ -51,8 +51,8 @@ type report struct {
 
 func (r *report) broken() []string { return r.Broken }
 
-// judge adds the promises in rows to the report, and those that are broken.
-func (r *report) judge(rows []row) {
+// check adds the promises in rows to the report, and those that are broken.
+func (r *report) check(rows []row) {
 	for _, w := range rows {
 		if w.promise == "" {
 			continue

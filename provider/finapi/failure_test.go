@@ -199,7 +199,7 @@ func TestAWrongClientSecretDoesNotDiscardTheRefreshToken(t *testing.T) {
 	})
 }
 
-// 510 asks for a further authentication step at the bank, 451 for a web form.
+// 510 asks for another authentication step at the bank, 451 for a web form.
 func TestOnlyA401RenewsTheToken(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 422, 423, 451, 500, 501, 510} {
 		inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {

@@ -128,28 +128,28 @@ func TestOneClientServesAccessAndWebForm(t *testing.T) {
 		}
 	}
 	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
-		webForm, stranger := finapitest.NewPipe(finapitest.Behaviour{}), finapitest.NewPipe(finapitest.Behaviour{})
+		webForm, other := finapitest.NewPipe(finapitest.Behaviour{}), finapitest.NewPipe(finapitest.Behaviour{})
 		defer webForm.Close()
-		defer stranger.Close()
+		defer other.Close()
 		client := &http.Client{Transport: &tokencache.Transport{
 			Source: w.cache.Password("alice", "wonderland"), Base: w.srv.Client().Transport,
 			Origins: append(finapi.Origins(w.srv.Options()), webForm.URL),
 		}}
-		for _, host := range []string{w.srv.URL, webForm.URL, stranger.URL} {
+		for _, host := range []string{w.srv.URL, webForm.URL, other.URL} {
 			resp, err := client.Get(host + "/api/webForms")
 			if err != nil {
 				w.Fatal(err)
 			}
 			resp.Body.Close()
 		}
-		saw := func(e *finapitest.Emulator) bool {
+		sawToken := func(e *finapitest.Emulator) bool {
 			return slices.ContainsFunc(e.Transcript(), func(x tokentest.Exchange) bool {
 				return x.Path == "/api/webForms" && slices.Contains(x.Header, "Authorization")
 			})
 		}
-		if !saw(w.srv) || !saw(webForm) || saw(stranger) {
-			w.Errorf("token sent to Access, Web Form, a stranger: %v, %v, %v; want true, true, false",
-				saw(w.srv), saw(webForm), saw(stranger))
+		if !sawToken(w.srv) || !sawToken(webForm) || sawToken(other) {
+			w.Errorf("token sent to Access, Web Form, another host: %v, %v, %v; want true, true, false",
+				sawToken(w.srv), sawToken(webForm), sawToken(other))
 		}
 	})
 }

@@ -186,8 +186,8 @@ func TestTheTokenInTheURLIsNeverShown(t *testing.T) {
 
 // finAPI's 401 reads "Invalid access token: " and the token.
 func TestATokenThatA401QuotesIsRedacted(t *testing.T) {
-	for _, misspelt := range []bool{false, true} {
-		bothVersions(t, finapitest.Behaviour{Misspelt: misspelt}, func(w *world) {
+	for _, misspelled := range []bool{false, true} {
+		bothVersions(t, finapitest.Behaviour{Misspelt: misspelled}, func(w *world) {
 			var quoted string
 			refuseRevocations := func(cfg *tokencache.Config) {
 				cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {

@@ -30,10 +30,10 @@ func Dialect(o Options) tokencache.Dialect {
 //
 //   - A positive number of up to ten years is in seconds, counted from start. An example is 900.
 //   - A timestamp less than ten years after start is the time of expiry.
-//   - For anything else Lifetime returns 0, the lifetime is unknown, and Config.MaxAge applies, which
-//     [Config] sets to 15 minutes. That includes zero, negative numbers, text, a missing field, numbers
-//     such as 1576797207 (fifty years, or a day in 2019), and timestamps in the past: a new token has
-//     not expired, so this machine's clock is probably ahead.
+//   - For anything else Lifetime returns 0: the lifetime is unknown, and Config.MaxAge applies, which
+//     [Config] sets to 15 minutes. That includes zero, negative numbers, text, a missing field,
+//     numbers such as 1576797207 (fifty years, or a day in 2019), and timestamps in the past: a new
+//     token has not expired, so this machine's clock is probably ahead.
 //
 // Unlike [tokencache.Lifetime], it does not accept a timestamp that has just passed.
 func Lifetime(fields map[string]any, start time.Time) time.Duration {

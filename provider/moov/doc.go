@@ -17,16 +17,16 @@
 //
 //   - Token requests need an Origin or Referer that the API key allows. Both are also sent with
 //     revocations, and so is X-Moov-Version. On requests to the API, set X-Moov-Version yourself.
-//   - A scope is required. Scopes can name accounts ("/accounts/{id}/cards.read"), so there can be many
-//     tokens. Once there are more than about a thousand, tokens that were not used for an hour are
-//     revoked and forgotten (Config.MaxIdle).
+//   - A scope is required. Scopes can name accounts ("/accounts/{id}/cards.read"), so there can be
+//     many tokens. Once there are more than about a thousand, tokens that were not used for an hour
+//     are revoked and forgotten (Config.MaxIdle).
 //   - expires_in is a number of seconds or a Unix timestamp; see [Lifetime]. If it is neither, the
 //     token is used for 15 minutes (Config.MaxAge).
-//   - Every answer has a refresh token. It is not used, since the API key can always get a new token,
-//     unless the grant asks for it:
-//     tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true}. An unused refresh token
-//     stays valid when its access token is replaced. The cache revokes it in the background once the
-//     access token has expired, or in Shutdown.
+//   - Every answer has a refresh token. It is not used, since the API key can always get a new
+//     token, unless the grant asks for it:
+//     tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true}. An unused refresh
+//     token stays valid when its access token is replaced. The cache revokes it in the background
+//     once the access token has expired, or in Shutdown.
 //   - An error body is {"error": "text"}, or an object that maps parameters to messages. The text
 //     becomes Error.Code if it looks like a code, otherwise Error.Description. The messages become
 //     Error.Description, and Error.Code is invalid_scope, invalid_grant (for a refresh token) or

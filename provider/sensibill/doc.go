@@ -17,8 +17,8 @@
 //
 //   - Basic authentication has the key, secret, names and passwords as they are, not form-encoded.
 //     Token requests are JSON.
-//   - A 401 in the first step and a 400 in the second are ErrInvalidGrant. A 401 in the second step is
-//     ErrInvalidClient. A 400 in the first step has no sentinel error, since only a change of the
+//   - A 401 in the first step and a 400 in the second are ErrInvalidGrant. A 401 in the second step
+//     is ErrInvalidClient. A 400 in the first step has no sentinel error, since only a change of the
 //     configuration can help. [FailureOf] returns the step and Sensibill's error body.
 //   - A password that was refused twice is held off until [tokencache.Source.Reset].
 //   - token_id is in the token's Extra.

@@ -60,8 +60,7 @@ type Behaviour struct {
 	// "invalid_client".
 	Error401 string
 
-	// Misspelt sends error_description as errorDescription, as one example in the documentation has
-	// it.
+	// Misspelt sends error_description as errorDescription, as in one example of the documentation.
 	Misspelt bool
 
 	// Latency is how long the token endpoint waits before it acts. Default: 0.

@@ -15,7 +15,7 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-// An emulator is an emulator with its test.
+// An emulator is an Emulator together with the test that uses it.
 type emulator struct {
 	*testing.T
 	*finapitest.Emulator
@@ -140,7 +140,7 @@ func TestTheSameCredentialsGetTheSameTokenUntilItExpires(t *testing.T) {
 			time.Sleep(1000 * time.Second)
 		}
 		if e.token(aliceForm).field("access_token") == first.field("access_token") {
-			e.Error("an expired token was handed out")
+			e.Error("an expired token was issued")
 		}
 		if r := e.token(clientForm); len(r.fields) != 4 {
 			e.Errorf("the client got %s, want no refresh token", r.text)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Behaviour configures an [Emulator]. The zero value is what Moov documents. ExpiresIn must be safe
-// for concurrent use.
+// Behaviour configures an [Emulator]. The zero value is what Moov documents. ExpiresIn must not
+// call methods of the emulator.
 type Behaviour struct {
 	// ClientID and ClientSecret are the API key. Default: the constants of this package.
 	ClientID, ClientSecret string

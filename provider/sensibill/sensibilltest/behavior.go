@@ -54,10 +54,10 @@ type Behaviour struct {
 	RefreshOutlives     bool   // invalidate keeps the refresh token; default: it ends, too
 	AcceptForm          bool   // accessToken accepts forms, too; default: 400
 	EmptyErrors         bool   // refusals have no body; default: the error object of the other endpoints
-	NoTokenType         bool   // answers have no token_type, as with jwtAuthenticate; default: they do
+	NoTokenType         bool   // no token_type, as with jwtAuthenticate; default: there is one
 	TokenType           string // the token_type; default: "bearer"
-	NoRefreshToken      bool   // users get no refresh token, as with jwtAuthenticate; default: they do
-	NoRefreshExpiry     bool   // answers have no refresh_expires_in; default: they have one
+	NoRefreshToken      bool   // no refresh token, as with jwtAuthenticate; default: there is one
+	NoRefreshExpiry     bool   // no refresh_expires_in; default: there is one
 	MaximumFailedLogins int    // consecutive wrong secrets that lock a user; default: no limit
 	RedirectElsewhere   string // the target of redirects; default: the redirect_uri
 

@@ -13,7 +13,7 @@ import (
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 )
 
-// An emulator is an emulator with its test.
+// An emulator is an Emulator together with the test that uses it.
 type emulator struct {
 	*testing.T
 	*sensibilltest.Emulator
