@@ -9,15 +9,14 @@ import (
 	"time"
 )
 
-// maxLoggedBody bounds what the log keeps of a request's body to the API.
+// maxLoggedBody is how much of the body of an API request is logged.
 const maxLoggedBody = 64 << 10
 
-// readAPI reads the beginning of a request to the API and returns what acts on
-// it.
+// readAPI reads and logs the beginning of an API request. It returns the handler of the request.
 func (s *Server) readAPI(entry *Request, r *http.Request) http.HandlerFunc {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxLoggedBody))
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client has left
+		panic(http.ErrAbortHandler) // the client has gone away
 	}
 	s.note(entry, func(e *Request) { e.Body = body })
 	r.Body = struct {
@@ -26,7 +25,7 @@ func (s *Server) readAPI(entry *Request, r *http.Request) http.HandlerFunc {
 	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
 
 	return func(w http.ResponseWriter, r *http.Request) {
-		b := s.behaviour.Load()
+		b := s.behavior.Load()
 		refused := b.Unauthorized != nil && b.Unauthorized(r)
 		if refused || !s.accept(entry.Token) {
 			drain(r)
@@ -48,8 +47,7 @@ func (s *Server) readAPI(entry *Request, r *http.Request) http.HandlerFunc {
 	}
 }
 
-// bearer returns the access token of a request, with the scheme Bearer or the
-// given one.
+// bearer returns the access token of a request whose authentication scheme is Bearer or scheme.
 func bearer(r *http.Request, scheme string) string {
 	name, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(name, "Bearer") || strings.EqualFold(name, scheme) {
@@ -58,19 +56,19 @@ func bearer(r *http.Request, scheme string) string {
 	return ""
 }
 
-// accept reports whether an access token is alive, and counts its use.
+// accept reports whether value is a valid access token, and counts its use.
 func (s *Server) accept(value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tokens.byValue[value]
-	if t == nil || t.Kind != "access_token" || !t.alive(time.Now()) {
+	if t == nil || t.Kind != "access_token" || !t.valid(time.Now()) {
 		return false
 	}
 	t.Used++
 	return true
 }
 
-// redirect answers /redirect?to=URL&code=302.
+// redirect handles /redirect?to=URL&code=302.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	drain(r)
 	code, err := strconv.Atoi(r.URL.Query().Get("code"))
@@ -85,7 +83,7 @@ func redirect(w http.ResponseWriter, r *http.Request, to string) {
 func echo(w http.ResponseWriter, r *http.Request, subject string) {
 	n, err := io.Copy(io.Discard, r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client has left
+		panic(http.ErrAbortHandler) // the client has gone away
 	}
 	write(w, answer{status: http.StatusOK, body: marshal(map[string]any{
 		"path":       r.URL.Path,

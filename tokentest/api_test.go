@@ -97,7 +97,7 @@ func TestLog(t *testing.T) {
 			h.ResetLog()
 			want(h, "requests", len(h.Requests()), 0)
 			want(h, "token", h.Count("token"), 0)
-			h.wantStatus("token lives", h.api("/", access, ""), 200)
+			h.wantStatus("the token stays valid", h.api("/", access, ""), 200)
 		}},
 		{"Update", tokentest.Behaviour{Users: map[string]string{}}, func(h harness) {
 			h.wantStatus("no user", h.token(aliceForm), 400)
@@ -107,7 +107,7 @@ func TestLog(t *testing.T) {
 			})
 			want(h, "more", h.token(aliceForm).field("more"), "yes")
 			h.Update(func(b *tokentest.Behaviour) { b.Users, b.Extra = nil, nil })
-			h.wantStatus("default again", h.token(aliceForm), 200)
+			h.wantStatus("the default again", h.token(aliceForm), 200)
 		}},
 	})
 }

@@ -9,10 +9,10 @@ import (
 	"net/url"
 )
 
-// maxForm bounds the body of a token or revocation request.
+// maxForm is the maximum size of the body of a token or revocation request.
 const maxForm = 1 << 20
 
-// refuse is an error answer of RFC 6749 section 5.2.
+// refuse returns an error response (RFC 6749 section 5.2).
 func refuse(status int, code, description string) *answer {
 	a := &answer{
 		status: status,
@@ -25,12 +25,12 @@ func refuse(status int, code, description string) *answer {
 	return a
 }
 
-// readForm reads the parameters of a token or revocation request. It returns
-// what could be read even if the request is to be refused.
+// readForm reads the parameters of a token or revocation request. It returns what it could read
+// even if the request must be refused.
 func readForm(r *http.Request) (body []byte, form url.Values, refusal *answer) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm))
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client has left
+		panic(http.ErrAbortHandler) // the client has gone away
 	}
 	if r.Method != http.MethodPost {
 		a := refuse(http.StatusMethodNotAllowed, "invalid_request", "the method is not POST")
@@ -50,7 +50,7 @@ func readForm(r *http.Request) (body []byte, form url.Values, refusal *answer) {
 		return body, form, refuse(http.StatusBadRequest, "invalid_request", err.Error())
 	}
 	for name, values := range form {
-		// RFC 6749 section 3.2, with the exceptions of RFC 8707 and RFC 8693.
+		// RFC 6749 section 3.2 forbids repetition. RFC 8707 and RFC 8693 make exceptions.
 		if len(values) > 1 && name != "resource" && name != "audience" {
 			return body, form, refuse(http.StatusBadRequest, "invalid_request", "repeated parameter "+name)
 		}
@@ -58,7 +58,7 @@ func readForm(r *http.Request) (body []byte, form url.Values, refusal *answer) {
 	return body, form, nil
 }
 
-// parseJSON reads a flat JSON object as if it were a form.
+// parseJSON returns a flat JSON object as a form.
 func parseJSON(body []byte) (url.Values, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -71,8 +71,7 @@ func parseJSON(body []byte) (url.Values, error) {
 	return form, nil
 }
 
-// presentedID returns the client ID of a request, whatever its authentication
-// is worth.
+// presentedID returns the client ID of a request, which may not be authenticated.
 func presentedID(r *http.Request, form url.Values) string {
 	user, _, ok := r.BasicAuth()
 	if !ok {
@@ -97,6 +96,8 @@ func authenticate(b *Behaviour, r *http.Request, form url.Values) *answer {
 	return refuse(http.StatusUnauthorized, "invalid_client", "client authentication failed")
 }
 
+// authenticated reports whether the credentials are those of the client, in the form that b
+// requires.
 func authenticated(b *Behaviour, user, password string, basic, post bool, form url.Values) bool {
 	decodedUser, err1 := url.QueryUnescape(user)
 	decodedPassword, err2 := url.QueryUnescape(password)

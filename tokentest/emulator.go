@@ -12,16 +12,16 @@ import (
 	"sync"
 )
 
-// maxRecorded bounds the body of a request to an emulator.
+// maxRecorded is the maximum size of the body of a request to an emulator.
 const maxRecorded = 1 << 20
 
-// An Emulator serves a handler that plays a particular API, and keeps a
-// transcript without secrets. It is the base of the emulators of providers;
-// for a plain authorization server see [Server].
+// An Emulator serves an http.Handler that emulates a particular API, and keeps a transcript without
+// secrets. It is the base of the providers' emulators. For a plain authorization server, use
+// [Server].
 //
-// The handler's answers are held back until it returns, and a panic with
-// http.ErrAbortHandler drops the connection. An Emulator has to be closed; its
-// methods are safe for concurrent use.
+// An answer is sent once the handler has returned. A panic with http.ErrAbortHandler closes the
+// connection without an answer. Create an Emulator with [NewEmulator] or [NewPipeEmulator], and
+// call Close when done. Its methods are safe for concurrent use.
 type Emulator struct {
 	// URL is the base URL, without a trailing slash.
 	URL string
@@ -34,12 +34,11 @@ type Emulator struct {
 	secrets secrets
 }
 
-// NewEmulator serves on a loopback socket. It panics if there is none to be
-// had.
+// NewEmulator starts an emulator on a loopback socket. It panics if it cannot listen.
 func NewEmulator(h http.Handler) *Emulator { return startEmulator(h, newSocketHost) }
 
-// NewPipeEmulator serves on the in-memory network of [NewPipe], for tests inside
-// a [testing/synctest] bubble.
+// NewPipeEmulator starts an emulator on the in-memory network of [NewPipe], for tests in a
+// [testing/synctest] bubble.
 func NewPipeEmulator(h http.Handler) *Emulator { return startEmulator(h, newPipeHost) }
 
 func startEmulator(h http.Handler, serve func(http.Handler) *host) *Emulator {
@@ -49,35 +48,32 @@ func startEmulator(h http.Handler, serve func(http.Handler) *host) *Emulator {
 	return e
 }
 
-// Client returns a client that reaches the emulator. It is the same one at
-// every call.
+// Client returns a client that reaches the emulator. Every call returns the same client.
 func (e *Emulator) Client() *http.Client { return e.host.client }
 
-// Close cuts off the requests under way, waits until their handlers have
-// returned, and closes all connections. The transcript stays.
+// Close aborts the requests in progress, waits until their handlers have returned, and closes all
+// connections. The transcript remains available.
 func (e *Emulator) Close() { e.host.shut() }
 
-// An Exchange is a request and its answer. Secrets are "[redacted]" wherever
-// they occur: by the name of the field that holds them, and by their value in
-// every other place.
+// An Exchange is a request and its answer. Secrets are replaced by "[redacted]": in the fields that
+// hold them and, if they have at least 6 bytes, wherever else they occur. The credentials in
+// Authorization headers are secrets, too.
 //
-// A field inside an object or an array of JSON is named by its path, such as
-// "errors.0.code"; a body that is neither a form nor JSON has the one field
-// "(text)".
+// A field nested in JSON is named by its path, such as "errors.0.code". A body that is neither a
+// form nor JSON is a single field "(text)".
 type Exchange struct {
 	Method string            `json:"method"`
 	Path   string            `json:"path"`
 	Query  map[string]string `json:"query,omitempty"`
-	Header []string          `json:"header"` // sorted names
+	Header []string          `json:"header"` // the names, sorted
 	Body   map[string]string `json:"body,omitempty"`
 
-	// Status is 0 if nothing was answered, because the connection was dropped
-	// or the request is still under way.
+	// Status is 0 if there was no answer: the connection was dropped, or the request is in progress.
 	Status int               `json:"status"`
 	Answer map[string]string `json:"answer,omitempty"`
 }
 
-// String is one line for the request and one for the answer.
+// String returns one line for the request and one for the answer.
 func (x Exchange) String() string {
 	var b strings.Builder
 	b.WriteString(x.Method + " " + x.Path)
@@ -102,7 +98,7 @@ func (x Exchange) String() string {
 	return b.String()
 }
 
-// fields joins fields in the order of their names.
+// fields returns the fields of m, formatted by show and sorted by name.
 func fields(m map[string]string, separator string, show func(string) string) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(m)) {
@@ -113,12 +109,12 @@ func fields(m map[string]string, separator string, show func(string) string) str
 
 func plain(s string) string { return s }
 
-// queryEscape leaves what is redacted readable.
+// queryEscape escapes s, except for "[redacted]".
 func queryEscape(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), url.QueryEscape(redacted), redacted)
 }
 
-// Transcript returns every exchange in the order of the requests' arrival.
+// Transcript returns all exchanges, in the order in which the requests arrived.
 func (e *Emulator) Transcript() []Exchange {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -134,12 +130,12 @@ func (e *Emulator) Transcript() []Exchange {
 	return list
 }
 
-// serve records a request, lets the handler act on it, records the answer and
-// only then gives it.
+// serve records a request, calls the handler, records the answer, and then sends it, so that a
+// client that has the answer finds it in the transcript.
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRecorded))
 	if err != nil {
-		panic(http.ErrAbortHandler) // too large, or the client has left
+		panic(http.ErrAbortHandler) // too large, or the client has gone away
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	x := e.arrive(r, body)
@@ -154,7 +150,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	w.Write(held.body.Bytes())
 }
 
-// arrive enters a request in the log.
+// arrive adds a request to the log.
 func (e *Emulator) arrive(r *http.Request, body []byte) *Exchange {
 	e.mu.Lock()
 	defer e.mu.Unlock()

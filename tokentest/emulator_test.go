@@ -12,8 +12,8 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// play answers a token request, quotes the token in a 401, and drops /drop.
-var play = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// handler answers a token request, drops /drop, and quotes the token in a 401 to anything else.
+var handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/drop":
 		panic(http.ErrAbortHandler)
@@ -26,21 +26,23 @@ var play = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	}
 })
 
-func inEmulator(t *testing.T, run func(t *testing.T, e *tokentest.Emulator)) {
+// onBothNetworks runs a test against an emulator on each network.
+func onBothNetworks(t *testing.T, run func(t *testing.T, e *tokentest.Emulator)) {
 	t.Run("pipe", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			e := tokentest.NewPipeEmulator(play)
+			e := tokentest.NewPipeEmulator(handler)
 			defer e.Close()
 			run(t, e)
 		})
 	})
 	t.Run("loopback", func(t *testing.T) {
-		e := tokentest.NewEmulator(play)
+		e := tokentest.NewEmulator(handler)
 		defer e.Close()
 		run(t, e)
 	})
 }
 
+// exchange sends a request and ignores the answer.
 func exchange(t *testing.T, e *tokentest.Emulator, method, target, contentType, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, e.URL+target, strings.NewReader(body))
@@ -57,8 +59,8 @@ func exchange(t *testing.T, e *tokentest.Emulator, method, target, contentType, 
 	resp.Body.Close()
 }
 
-func TestTheTranscriptShowsEverythingButSecrets(t *testing.T) {
-	inEmulator(t, func(t *testing.T, e *tokentest.Emulator) {
+func TestTheTranscriptHasEverythingButSecrets(t *testing.T) {
+	onBothNetworks(t, func(t *testing.T, e *tokentest.Emulator) {
 		const form, js = "application/x-www-form-urlencoded", "application/json"
 		exchange(t, e, "POST", "/token", form, "grant_type=password&username=alice&password=wonderland&client_secret=s3cret-s3cret")
 		exchange(t, e, "POST", "/token?token=rt-7654321", js, `{"refresh_token":"rt-7654321","n":1,"extras":{"code":"cannot"},"code":"once-only"}`)
@@ -90,7 +92,7 @@ func TestTheTranscriptShowsEverythingButSecrets(t *testing.T) {
 			{"error code", list[0].Answer["errors.0.code"], "LOCKED"},
 			{"nested code", list[1].Body["extras.code"], "cannot"},
 			{"query", list[1].Query["token"], "[redacted]"},
-			{"quoting answer", list[2].Answer["(text)"], "Invalid access token: [redacted] [redacted]"},
+			{"quoted token", list[2].Answer["(text)"], "Invalid access token: [redacted] [redacted]"},
 			{"statuses", fmt.Sprint(list[0].Status, list[2].Status, list[3].Status), "200 401 0"},
 		} {
 			if got.got != got.want {

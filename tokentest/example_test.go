@@ -11,7 +11,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A balanceService is what the example tests: it gets a token and asks an API.
+// A balanceService is the code under test: it fetches a token and calls an API.
 type balanceService struct {
 	http             *http.Client
 	tokenURL, apiURL string

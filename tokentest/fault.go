@@ -2,17 +2,17 @@ package tokentest
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// A Fault is what goes wrong with one request. The zero Fault changes nothing.
+// A Fault says how a request fails. The zero Fault changes nothing.
 //
-// A Header with a Content-Length larger than Body makes an answer that breaks
-// off; a Status of 307 with a Location makes a redirect.
+// A Content-Length in Header that is larger than Body truncates the answer. A Status of 307 with a
+// Location is a redirect.
 type Fault struct {
-	// Status, Header and Body are answered instead of the proper answer,
-	// if Status is not 0. The Content-Type is application/json unless Header
-	// says otherwise.
+	// Status, Header and Body replace the server's answer if Status is not 0. The default Content-Type
+	// is application/json.
 	Status int
 	Header http.Header
 	Body   string
@@ -20,30 +20,30 @@ type Fault struct {
 	// Drop closes the connection without an answer.
 	Drop bool
 
-	// After makes the server act on the request first: it issues, spends,
-	// revokes or runs the API handler, and only the answer goes wrong.
-	// Without After, a Fault with a Status or Drop has no effect on any token.
+	// After makes the server act on the request first: it issues, spends or revokes tokens, or calls
+	// the API handler, and only the answer fails. Without After, a request with a Status or Drop has
+	// no effect on any token.
 	After bool
 
-	// Latency is waited in addition to that of the Behaviour: before acting, or
-	// with After between acting and answering.
+	// Latency is added to that of the Behaviour. The server waits before it acts or, with After,
+	// between acting and answering.
 	Latency time.Duration
 }
 
-// pendingFault is a fault and how many requests it is still for.
+// A pendingFault is a fault and the number of requests that it still applies to.
 type pendingFault struct {
 	Fault
-	left int // negative: all
+	left int // negative: no limit
 }
 
-// Fail makes the next n requests to an endpoint ("token", "revoke" or "api") go
-// wrong as f says; if n is negative, all until ClearFaults. Faults are consumed
-// in the order of the calls, by requests in the order of arrival.
+// Fail makes the next n requests to an endpoint fail as f says. If n is negative, all requests fail
+// until [Server.ClearFaults]. Faults apply in the order of the calls to Fail, to requests in the
+// order of their arrival. Fail panics if endpoint is not "token", "revoke" or "api".
 func (s *Server) Fail(endpoint string, n int, f Fault) {
 	switch endpoint {
 	case "token", "revoke", "api":
 	default:
-		panic("tokentest: Fail: no endpoint " + endpoint)
+		panic(`tokentest: Fail: endpoint must be "token", "revoke" or "api", not ` + strconv.Quote(endpoint))
 	}
 	if n == 0 {
 		return
@@ -54,14 +54,14 @@ func (s *Server) Fail(endpoint string, n int, f Fault) {
 	s.faults[endpoint] = append(s.faults[endpoint], pendingFault{f, n})
 }
 
-// ClearFaults forgets all faults that no request has met yet.
+// ClearFaults removes all faults that are still pending.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.faults)
 }
 
-// nextFault consumes and returns the fault for a request. s.mu is held.
+// nextFault returns and uses up the fault for a request. s.mu must be held.
 func (s *Server) nextFault(endpoint string) Fault {
 	queue := s.faults[endpoint]
 	if len(queue) == 0 {
@@ -74,10 +74,10 @@ func (s *Server) nextFault(endpoint string) Fault {
 	return f
 }
 
-// replaces reports whether the proper answer is not given.
+// replaces reports whether f replaces the server's answer.
 func (f *Fault) replaces() bool { return f.Drop || f.Status != 0 }
 
-// answer gives the faulty answer.
+// answer sends the answer of f, or drops the connection.
 func (f *Fault) answer(w http.ResponseWriter, r *http.Request) {
 	if f.Drop {
 		panic(http.ErrAbortHandler)

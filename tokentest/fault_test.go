@@ -78,12 +78,12 @@ func TestFaults(t *testing.T) {
 			h.wantStatus("token", h.token(clientForm), 401)
 			want(h, "host saw the body", string(h.Requests()[1].Body), clientForm)
 		}},
-		{"broken off", tokentest.Behaviour{}, func(h harness) {
+		{"truncated", tokentest.Behaviour{}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Status: 200, Header: http.Header{"Content-Length": {"100"}}, Body: `{"access`})
 			r := h.token(clientForm)
 			want(h, "unexpected EOF", strings.Contains(r.text, "unexpected EOF"), true)
 		}},
-		{"for ever", tokentest.Behaviour{}, func(h harness) {
+		{"without limit", tokentest.Behaviour{}, func(h harness) {
 			h.Fail("token", -1, tokentest.Fault{Status: 500})
 			h.Fail("revoke", 0, tokentest.Fault{Status: 500})
 			for range 5 {
@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 			h.ClearFaults()
 			h.wantStatus("token", h.token(clientForm), 200)
 		}},
-		{"an order", tokentest.Behaviour{}, func(h harness) {
+		{"in order", tokentest.Behaviour{}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Status: 500})
 			h.Fail("token", 1, tokentest.Fault{})
 			h.Fail("token", 1, tokentest.Fault{Status: 502})
@@ -118,7 +118,7 @@ func TestLatency(t *testing.T) {
 			h.wantStatus("revoke", h.revoke(access), 200)
 			want(h, "revoke", time.Since(start), time.Minute)
 		}},
-		{"the client leaves", b, func(h harness) {
+		{"the client goes away", b, func(h harness) {
 			ctx, cancel := context.WithTimeout(h.Context(), time.Second/2)
 			defer cancel()
 			req := h.request("POST", h.TokenURL(), clientForm).WithContext(ctx)

@@ -12,24 +12,24 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A harness is a server and a plain client of it.
+// A harness is a Server together with the test that uses it.
 type harness struct {
 	*testing.T
 	*tokentest.Server
 }
 
-// A row is one test of a server in a bubble.
+// A row is a test of one server in a synctest bubble.
 type row struct {
-	name      string
-	behaviour tokentest.Behaviour
-	run       func(h harness)
+	name     string
+	behavior tokentest.Behaviour
+	run      func(h harness)
 }
 
 func runRows(t *testing.T, rows []row) {
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := tokentest.NewPipe(r.behaviour)
+				s := tokentest.NewPipe(r.behavior)
 				defer s.Close()
 				r.run(harness{t, s})
 			})
@@ -37,7 +37,7 @@ func runRows(t *testing.T, rows []row) {
 	}
 }
 
-// A reply is a complete answer; status 0 stands for a failed request.
+// A reply is a response with its body. If status is 0, the request failed.
 type reply struct {
 	status int
 	header http.Header
@@ -75,8 +75,8 @@ func (h harness) request(method, url, body string) *http.Request {
 	return req
 }
 
-// post sends a form given as "name=value&..." with the right client
-// authentication, if the form has none.
+// post sends a form, given as "name=value&...". If the form has no client_id, the client
+// authenticates with Basic.
 func (h harness) post(url, form string) reply {
 	h.Helper()
 	req := h.request("POST", url, form)
@@ -98,12 +98,13 @@ func (h harness) refresh(value string) reply {
 	h.Helper()
 	return h.token("grant_type=refresh_token&refresh_token=" + url.QueryEscape(value))
 }
+
 func (h harness) revoke(value string) reply {
 	h.Helper()
 	return h.post(h.RevokeURL(), "token="+url.QueryEscape(value))
 }
 
-// access is an access token for a form, which must be granted.
+// access returns the access token for a form. It fails the test if there is none.
 func (h harness) access(form string) string {
 	h.Helper()
 	r := h.token(form)
@@ -113,7 +114,7 @@ func (h harness) access(form string) string {
 	return r.field("access_token")
 }
 
-// api posts a body with an access token.
+// api posts body to the API with an access token.
 func (h harness) api(path, token, body string) reply {
 	h.Helper()
 	req := h.request("POST", h.URL+path, body)

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// maxSocketConns bounds the connections of a loopback host's own client: each
+// maxSocketConns is the maximum number of connections of a loopback host's client. Each connection
 // takes two file descriptors of the process.
 const maxSocketConns = 1024
 
@@ -16,13 +16,12 @@ type host struct {
 	url    string
 	http   *http.Server
 	client *http.Client
-	stop   context.CancelFunc // ends the contexts of all requests
+	stop   context.CancelFunc // cancels the contexts of all requests
 	conns  sync.WaitGroup     // the serving loop and the open connections
 	close  sync.Once
 }
 
-// newSocketHost serves on a loopback socket. It panics if there is none to be
-// had.
+// newSocketHost serves on a loopback socket. It panics if it cannot listen.
 func newSocketHost(h http.Handler) *host {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +55,7 @@ func serveOn(l net.Listener, handler http.Handler, transport *http.Transport) *h
 			switch state {
 			case http.StateNew:
 				h.conns.Add(1)
-				if ctx.Err() != nil { // too late for http.Server.Close to see it
+				if ctx.Err() != nil { // http.Server.Close has missed this connection
 					c.Close()
 				}
 			case http.StateClosed, http.StateHijacked:
@@ -68,8 +67,8 @@ func serveOn(l net.Listener, handler http.Handler, transport *http.Transport) *h
 	return h
 }
 
-// shut cuts off the requests under way, waits until their handlers have
-// returned, and closes all connections. Later calls wait for the first.
+// shut aborts the requests in progress, waits until their handlers have returned, and closes all
+// connections. Later calls wait for the first.
 func (h *host) shut() {
 	h.close.Do(func() {
 		h.stop()

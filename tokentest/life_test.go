@@ -9,7 +9,7 @@ import (
 
 func TestTokenLife(t *testing.T) {
 	runRows(t, []row{
-		{"expiry edge", tokentest.Behaviour{Lifetime: time.Minute}, func(h harness) {
+		{"expiry", tokentest.Behaviour{Lifetime: time.Minute}, func(h harness) {
 			access := h.access(clientForm)
 			time.Sleep(time.Minute - 1)
 			h.wantStatus("1 ns before", h.api("/", access, ""), 200)
@@ -28,8 +28,8 @@ func TestTokenLife(t *testing.T) {
 			info, _ := h.Introspect(first.field("refresh_token"))
 			want(h, "spent", info.Spent, true)
 			want(h, "spent twice", info.SpentTwice, 1)
-			h.wantStatus("family lives", h.refresh(second.field("refresh_token")), 200)
-			h.wantStatus("access token lives", h.api("/", second.field("access_token"), ""), 200)
+			h.wantStatus("family is valid", h.refresh(second.field("refresh_token")), 200)
+			h.wantStatus("access token is valid", h.api("/", second.field("access_token"), ""), 200)
 		}},
 		{"DetectReuse", tokentest.Behaviour{Rotate: true, DetectReuse: true}, func(h harness) {
 			other := h.access(aliceForm)
@@ -72,11 +72,11 @@ func TestTokenLife(t *testing.T) {
 		}},
 		{"LockAfter", tokentest.Behaviour{LockAfter: 2}, func(h harness) {
 			h.token(wrongForm)
-			r := h.token(aliceForm) // ends the row
+			r := h.token(aliceForm) // resets the count
 			h.wantRefused("first", h.token(wrongForm), 400, "invalid_grant")
-			h.wantStatus("not yet", h.api("/", r.field("access_token"), ""), 200)
+			h.wantStatus("not locked yet", h.api("/", r.field("access_token"), ""), 200)
 			h.wantRefused("second", h.token(wrongForm), 400, "invalid_grant")
-			h.wantStatus("its token", h.api("/", r.field("access_token"), ""), 401)
+			h.wantStatus("a token of the locked user", h.api("/", r.field("access_token"), ""), 401)
 			h.wantRefused("right password", h.token(aliceForm), 423, "locked")
 			h.wantRefused("refresh", h.refresh(r.field("refresh_token")), 423, "locked")
 			h.Unlock("alice")
@@ -136,7 +136,7 @@ func TestRevocationEndpoint(t *testing.T) {
 			h.wantRefused("wrong client", h.post(h.RevokeURL(), "token="+access+"&client_id=x&client_secret=y"), 401, "invalid_client")
 			h.wantRefused("GET", h.do(h.request("GET", h.RevokeURL(), "")), 405, "invalid_request")
 			h.wantStatus("api", h.api("/", access, ""), 200)
-			want(h, "asked nevertheless", h.Tokens()[0].RevokeAsked, true)
+			want(h, "asked, but refused", h.Tokens()[0].RevokeAsked, true)
 		}},
 	})
 }

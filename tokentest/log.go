@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Request is one request as the server saw it.
+// A Request is a request as the server saw it.
 type Request struct {
 	Time     time.Time // of arrival
 	Endpoint string    // "token", "revoke" or "api"
@@ -17,25 +17,24 @@ type Request struct {
 	Query    string      // as sent, without the question mark
 	Header   http.Header // not to be modified
 
-	GrantType string     // token endpoint
-	Form      url.Values // token and revocation endpoint, from either encoding; not to be modified
-	Body      []byte     // api: the first 64 KiB; otherwise all of it; not to be modified
-	Token     string     // api: the access token presented
+	GrantType string     // token endpoint only
+	Form      url.Values // token and revocation endpoints: the form or JSON; not to be modified
+	Body      []byte     // all of it, at the API the first 64 KiB; not to be modified
+	Token     string     // API only: the access token
 
-	// Subject is whom the request was for: a user name or a client ID. At
-	// the API it is empty if the token is unknown.
+	// Subject is the user name or client ID that the request is about. At the API it is empty if the
+	// token is unknown.
 	Subject string
 
-	// Expired and Revoked are the state of the presented access token when the
-	// request arrived.
+	// Expired and Revoked are the state of the access token when the request arrived.
 	Expired, Revoked bool
 
-	// Status is what was answered: 0 if nothing was, because the connection
-	// was dropped, the client has left, or the request is still under way.
+	// Status is the status of the answer. It is 0 if there was none: the connection was dropped, the
+	// client has gone away, or the request is in progress.
 	Status int
 }
 
-// Requests returns every request in order of arrival.
+// Requests returns all requests, in order of arrival.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,16 +45,14 @@ func (s *Server) Requests() []Request {
 	return list
 }
 
-// Count returns the number of requests that have arrived at an endpoint:
-// "token", "revoke" or "api".
+// Count returns the number of requests to an endpoint: "token", "revoke" or "api".
 func (s *Server) Count(endpoint string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts[endpoint]
 }
 
-// ResetLog forgets the requests seen so far, and sets their counts to 0. The
-// tokens stay.
+// ResetLog forgets all requests and resets their counts to 0. It keeps the tokens.
 func (s *Server) ResetLog() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,7 +60,7 @@ func (s *Server) ResetLog() {
 	clear(s.counts)
 }
 
-// arrive enters a request in the log and returns its entry and its fault.
+// arrive adds a request to the log. It returns its entry and its fault.
 func (s *Server) arrive(endpoint string, r *http.Request) (*Request, Fault) {
 	entry := &Request{
 		Endpoint: endpoint,
@@ -74,7 +71,7 @@ func (s *Server) arrive(endpoint string, r *http.Request) (*Request, Fault) {
 		Header:   r.Header.Clone(),
 	}
 	if endpoint == "api" {
-		entry.Token = bearer(r, s.behaviour.Load().TokenType)
+		entry.Token = bearer(r, s.behavior.Load().TokenType)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,14 +86,14 @@ func (s *Server) arrive(endpoint string, r *http.Request) (*Request, Fault) {
 	return entry, s.nextFault(endpoint)
 }
 
-// note changes the log's entry of a request.
+// note changes the log entry of a request.
 func (s *Server) note(entry *Request, change func(*Request)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(entry)
 }
 
-// Tokens returns every token ever issued, in order.
+// Tokens returns all issued tokens, in order.
 func (s *Server) Tokens() []TokenInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,15 +104,13 @@ func (s *Server) Tokens() []TokenInfo {
 	return list
 }
 
-// Live returns the tokens that the server would accept now: neither revoked
-// nor expired nor spent.
+// Live returns the tokens that are neither revoked, expired nor spent.
 func (s *Server) Live() []TokenInfo {
 	now := time.Now()
-	return slices.DeleteFunc(s.Tokens(), func(t TokenInfo) bool { return !t.alive(now) })
+	return slices.DeleteFunc(s.Tokens(), func(t TokenInfo) bool { return !t.valid(now) })
 }
 
-// Introspect returns what is known about a token, dead or alive, and whether
-// the server has issued it.
+// Introspect returns the state of a token, valid or not, and whether the server has issued it.
 func (s *Server) Introspect(value string) (TokenInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,18 +8,18 @@ import (
 	"sync"
 )
 
-// network is the in-memory network of the process: its listeners by port. A
-// port is never used twice, so that nobody reaches a later server by mistake.
+// network is the in-memory network of the process: its listeners by port. A port is never used
+// again, so that no client reaches a later server by mistake.
 var network = struct {
 	sync.Mutex
 	lastPort  int
 	listeners map[string]*pipeListener
 }{lastPort: 10000, listeners: make(map[string]*pipeListener)}
 
-var errRefused = errors.New("tokentest: connection refused: no in-memory server has this port")
+var errRefused = errors.New("tokentest: connection refused: no in-memory server listens on this port")
 
-// A pipeListener accepts connections from dialPipe. It uses channels only, so
-// whoever waits in it is durably blocked in the sense of testing/synctest.
+// A pipeListener accepts connections from dialPipe. It waits only on channels, so a goroutine that
+// waits in it is durably blocked in the sense of testing/synctest.
 type pipeListener struct {
 	port   string
 	conns  chan net.Conn
@@ -37,7 +37,7 @@ func listenPipe() *pipeListener {
 	return l
 }
 
-// dialPipe connects to the in-memory server that listens at the address's port.
+// dialPipe connects to the in-memory server that listens on the port of address.
 func dialPipe(ctx context.Context, _, address string) (net.Conn, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package tokentest_test
 
-// The race detector bears 8128 goroutines.
+// The race detector supports at most 8128 goroutines.
 const callers = 1000

@@ -15,9 +15,8 @@ import (
 
 const redacted = "[redacted]"
 
-// secretFields are the names of fields that hold secrets, in lower case and
-// without underscores. "code" is one only at the top: further down it is the
-// code of an error.
+// secretFields are the names of fields that hold secrets, in lower case and without underscores.
+// "code" holds a secret only at the top level; a nested one is an error code.
 var secretFields = map[string]bool{
 	"accesstoken":     true,
 	"refreshtoken":    true,
@@ -41,15 +40,15 @@ func isSecret(path string) bool {
 	return secretFields[strings.ToLower(strings.ReplaceAll(name, "_", ""))]
 }
 
-// shortestSecret is the length from which a secret is looked for in other
-// places: what is shorter occurs in every other word.
-const shortestSecret = 6
+// minSecretLen is the length from which a secret is also redacted outside its own field. Shorter
+// values would match too much ordinary text.
+const minSecretLen = 6
 
-// secrets are the secret values that have been seen.
+// secrets is the set of secret values seen so far.
 type secrets map[string]bool
 
 func (s secrets) learn(value string) {
-	if len(value) >= shortestSecret && value != redacted {
+	if len(value) >= minSecretLen && value != redacted {
 		s[value] = true
 	}
 }
@@ -67,7 +66,7 @@ func (s secrets) learnHeader(r *http.Request) {
 	}
 }
 
-// redact learns the secret fields and replaces their values, in place.
+// redact learns the values of the secret fields and replaces them in place.
 func (s secrets) redact(fields map[string]string) map[string]string {
 	for path, value := range fields {
 		if isSecret(path) && value != "" {
@@ -78,8 +77,7 @@ func (s secrets) redact(fields map[string]string) map[string]string {
 	return fields
 }
 
-// scrub replaces every secret in a text, the longest first, since one may be a
-// part of another.
+// scrub replaces every secret in text, the longest first, since a secret can be part of another.
 func (s secrets) scrub(text string) string {
 	longestFirst := func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 	for _, secret := range slices.SortedFunc(maps.Keys(s), longestFirst) {
@@ -88,7 +86,7 @@ func (s secrets) scrub(text string) string {
 	return text
 }
 
-// scrubAll returns a copy with every secret replaced.
+// scrubAll returns a copy of fields with every secret replaced.
 func (s secrets) scrubAll(fields map[string]string) map[string]string {
 	if len(fields) == 0 {
 		return nil
@@ -100,7 +98,7 @@ func (s secrets) scrubAll(fields map[string]string) map[string]string {
 	return out
 }
 
-// flatten returns the fields of a body.
+// flatten returns the fields of a form or of JSON, or the whole body as "(text)".
 func flatten(contentType string, body []byte) map[string]string {
 	if len(body) == 0 {
 		return nil
@@ -123,7 +121,7 @@ func flatten(contentType string, body []byte) map[string]string {
 	return out
 }
 
-// flattenJSON adds the leaves of a JSON value under their paths.
+// flattenJSON adds the leaves of a JSON value to out, by their paths.
 func flattenJSON(out map[string]string, path string, value any) {
 	prefix := path
 	if prefix != "" {
@@ -144,14 +142,14 @@ func flattenJSON(out map[string]string, path string, value any) {
 		}
 		text, isText := v.(string)
 		if !isText {
-			encoded, _ := json.Marshal(v) // of a number, a boolean or null
+			encoded, _ := json.Marshal(v) // a number, a boolean or null
 			text = string(encoded)
 		}
 		out[path] = text
 	}
 }
 
-// joined is one value for every name.
+// joined returns one value for each name.
 func joined(values url.Values) map[string]string {
 	out := make(map[string]string, len(values))
 	for name, list := range values {

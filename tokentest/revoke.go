@@ -2,8 +2,8 @@ package tokentest
 
 import "net/http"
 
-// readRevoke reads a request to the revocation endpoint (RFC 7009) and returns
-// what acts on it. The token_type_hint is ignored, as the RFC allows.
+// readRevoke reads and logs a revocation request (RFC 7009). It returns the handler of the request,
+// which ignores token_type_hint, as the RFC allows.
 func (s *Server) readRevoke(entry *Request, r *http.Request) http.HandlerFunc {
 	body, form, refusal := readForm(r)
 	s.note(entry, func(e *Request) {
@@ -15,7 +15,7 @@ func (s *Server) readRevoke(entry *Request, r *http.Request) http.HandlerFunc {
 	})
 	return func(w http.ResponseWriter, r *http.Request) {
 		if refusal == nil {
-			refusal = authenticate(s.behaviour.Load(), r, form)
+			refusal = authenticate(s.behavior.Load(), r, form)
 		}
 		if refusal == nil && form.Get("token") == "" {
 			refusal = refuse(http.StatusBadRequest, "invalid_request", "no token")
@@ -24,7 +24,7 @@ func (s *Server) readRevoke(entry *Request, r *http.Request) http.HandlerFunc {
 			write(w, *refusal)
 			return
 		}
-		s.Revoke(form.Get("token")) // an unknown one is revoked already
+		s.Revoke(form.Get("token")) // an unknown token is a success (RFC 7009 section 2.2)
 		w.WriteHeader(http.StatusOK)
 	}
 }

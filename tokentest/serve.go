@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// serve answers every request: it logs it, reads it, waits, acts and answers,
-// with the fault that the request meets.
+// serve logs a request and handles it.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	endpoint := endpointOf(r)
 	entry, fault := s.arrive(endpoint, r)
-	answered := &statusWriter{ResponseWriter: w, note: func(status int) {
+	logged := &statusWriter{ResponseWriter: w, note: func(status int) {
 		s.note(entry, func(e *Request) { e.Status = status })
 	}}
-	s.handle(answered, r, endpoint, entry, fault)
-	if !answered.noted { // a handler that wrote nothing
-		answered.note(http.StatusOK)
+	s.handle(logged, r, endpoint, entry, fault)
+	if !logged.noted { // the handler wrote nothing
+		logged.note(http.StatusOK)
 	}
 }
 
-// handle does all that but the logging. It panics with http.ErrAbortHandler
-// when there is to be no answer.
+// handle reads a request, waits, acts on it and answers it, subject to fault. It panics with
+// http.ErrAbortHandler to drop the connection.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request, endpoint string, entry *Request, fault Fault) {
 	var act http.HandlerFunc
 	var latency time.Duration
-	b := s.behaviour.Load()
+	b := s.behavior.Load()
 	switch endpoint {
 	case "token":
 		act, latency = s.readToken(entry, r), b.TokenLatency
@@ -67,7 +66,7 @@ func endpointOf(r *http.Request) string {
 	return "api"
 }
 
-// wait waits, and aborts the request if it ends meanwhile.
+// wait waits for d. It aborts the request if the client goes away in the meantime.
 func wait(r *http.Request, d time.Duration) {
 	if d <= 0 {
 		return
@@ -81,16 +80,15 @@ func wait(r *http.Request, d time.Duration) {
 	}
 }
 
-// An answer is a complete one. Its Content-Type is JSON unless the header says
-// otherwise.
+// An answer is the response to a request. Its default Content-Type is application/json.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// drain reads the rest of a request. Without it net/http may close the
-// connection before the client has read the answer.
+// drain reads the rest of a request body. Otherwise net/http may close the connection before the
+// client has read the answer.
 func drain(r *http.Request) { io.Copy(io.Discard, r.Body) }
 
 func write(w http.ResponseWriter, a answer) {
@@ -105,7 +103,7 @@ func write(w http.ResponseWriter, a answer) {
 	w.Write([]byte(a.body))
 }
 
-// marshal returns v as JSON. It panics if it cannot, which net/http reports.
+// marshal returns v as JSON. It panics if v cannot be encoded; net/http logs the panic.
 func marshal(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -114,7 +112,7 @@ func marshal(v any) string {
 	return string(text)
 }
 
-// A statusWriter notes the status of an answer before it is sent.
+// A statusWriter calls note with the status of an answer before it is sent.
 type statusWriter struct {
 	http.ResponseWriter
 	note  func(status int)
@@ -136,7 +134,7 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Flush makes it an http.Flusher, which many handlers ask for.
+// Flush implements http.Flusher, which many handlers need.
 func (w *statusWriter) Flush() {
 	if !w.noted {
 		w.WriteHeader(http.StatusOK)
@@ -147,7 +145,7 @@ func (w *statusWriter) Flush() {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// A heldAnswer keeps an answer back.
+// A heldAnswer is an http.ResponseWriter that buffers the answer.
 type heldAnswer struct {
 	header http.Header
 	status int
@@ -168,5 +166,5 @@ func (h *heldAnswer) Write(p []byte) (int, error) {
 	return h.body.Write(p)
 }
 
-// Flush does nothing: the answer is kept back.
+// Flush does nothing, since the answer is buffered.
 func (h *heldAnswer) Flush() {}

@@ -6,17 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// A Server is an authorization server and an API that accepts its tokens.
-// Make one with [New] or [NewPipe], and Close it. All methods are safe for
-// concurrent use.
+// A Server is an authorization server and an API that accepts its tokens. Create one with [New] or
+// [NewPipe], and call Close when done. All methods are safe for concurrent use.
 type Server struct {
 	// URL is the base URL of the server, without a trailing slash.
 	URL string
 
 	host *host
 
-	updating  sync.Mutex // held by Update alone
-	behaviour atomic.Pointer[Behaviour]
+	updating sync.Mutex // serializes Update
+	behavior atomic.Pointer[Behaviour]
 
 	mu     sync.Mutex // guards what follows; never held while waiting
 	faults map[string][]pendingFault
@@ -25,19 +24,16 @@ type Server struct {
 	tokens tokens
 }
 
-// New starts a server on a loopback socket. It panics if there is none to be
-// had. Its Client opens up to 1024 connections, further requests wait; other
-// clients can use the server as well.
+// New starts a server on a loopback socket. It panics if it cannot listen. The server's Client
+// opens at most 1024 connections; further requests wait. Other clients can use the server, too.
 func New(b Behaviour) *Server { return start(b, newSocketHost) }
 
-// NewPipe starts a server on an in-memory network. Inside a [testing/synctest]
-// bubble it must be called, used and closed in that bubble; outside it works
-// as well.
+// NewPipe starts a server on an in-memory network. A server started in a [testing/synctest] bubble
+// must be used and closed in that bubble. NewPipe also works outside a bubble.
 //
-// Only the Client of such a server reaches it. On this network the port alone
-// decides which server a request reaches, whatever the name of the host: the
-// client also reaches the other in-memory servers, and every server has as many
-// hosts as a test of redirects may need.
+// Only the Clients of in-memory servers can reach in-memory servers. The port alone decides which
+// server a request reaches; the host name is ignored. So each Client can reach every server, and a
+// test of redirects can use any number of host names for one server.
 func NewPipe(b Behaviour) *Server { return start(b, newPipeHost) }
 
 func start(b Behaviour, serve func(http.Handler) *host) *Server {
@@ -46,7 +42,7 @@ func start(b Behaviour, serve func(http.Handler) *host) *Server {
 		counts: make(map[string]int),
 		tokens: newTokens(),
 	}
-	s.behaviour.Store(b.withDefaults())
+	s.behavior.Store(b.withDefaults())
 	s.host = serve(http.HandlerFunc(s.serve))
 	s.URL = s.host.url
 	return s
@@ -58,12 +54,11 @@ func (s *Server) TokenURL() string { return s.URL + "/token" }
 // RevokeURL returns the URL of the revocation endpoint.
 func (s *Server) RevokeURL() string { return s.URL + "/revoke" }
 
-// Client returns a client that reaches the server. It is the same one at every
-// call, and adds no token to anything.
+// Client returns a client that reaches the server. It does not add tokens to requests. Every call
+// returns the same client.
 func (s *Server) Client() *http.Client { return s.host.client }
 
-// Close cuts off the requests under way, waits until their handlers have
-// returned, and closes the connections of the server and of its Client. Only
-// the first call has an effect, later ones wait for it. What was recorded can
-// still be asked for.
+// Close aborts the requests in progress, waits until their handlers have returned, and closes the
+// connections of the server and of its Client. Later calls wait for the first. Everything recorded
+// remains available.
 func (s *Server) Close() { s.host.shut() }

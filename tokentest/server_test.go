@@ -11,7 +11,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// both runs a test on both networks.
+// both runs a test against a server on each network.
 func both(t *testing.T, b tokentest.Behaviour, run func(h harness)) {
 	t.Run("socket", func(t *testing.T) {
 		s := tokentest.New(b)
@@ -46,7 +46,7 @@ func TestBothNetworks(t *testing.T) {
 	})
 }
 
-func TestCallers(t *testing.T) {
+func TestConcurrentCallers(t *testing.T) {
 	both(t, tokentest.Behaviour{}, func(h harness) {
 		access := h.access(clientForm)
 		var wg sync.WaitGroup
@@ -63,7 +63,7 @@ func TestCallers(t *testing.T) {
 	})
 }
 
-// Everything at once, for the race detector.
+// Calls everything concurrently, for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	both(t, tokentest.Behaviour{Rotate: true, DetectReuse: true, LockAfter: 3, RefreshTokens: true}, func(h harness) {
 		var wg sync.WaitGroup
@@ -89,7 +89,7 @@ func TestConcurrentUse(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		want(h, "tokens alive", countKind(h.Live(), "access_token"), 0)
+		want(h, "live tokens", countKind(h.Live(), "access_token"), 0)
 		values := make(map[string]bool)
 		for _, token := range h.Tokens() {
 			values[token.Value] = true
@@ -118,13 +118,13 @@ func TestClose(t *testing.T) {
 		wg.Wait()
 		h.Close()
 		h.wantStatus("after Close", h.api("/", access, "x"), 0)
-		want(h, "token is known", len(h.Tokens()), 1)
+		want(h, "tokens after Close", len(h.Tokens()), 1)
 	})
 }
 
 func TestPipeNetwork(t *testing.T) {
 	runRows(t, []row{
-		{"hosts", tokentest.Behaviour{}, func(h harness) {
+		{"the port alone matters", tokentest.Behaviour{}, func(h harness) {
 			access := h.access(clientForm)
 			port := h.URL[strings.LastIndex(h.URL, ":"):]
 			req := h.request("GET", "http://other.example"+port+"/x", "")

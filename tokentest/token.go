@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// readToken reads a request to the token endpoint and returns what acts on it.
+// readToken reads and logs a token request. It returns the handler of the request.
 func (s *Server) readToken(entry *Request, r *http.Request) http.HandlerFunc {
 	body, form, refusal := readForm(r)
 	s.note(entry, func(e *Request) {
@@ -26,7 +26,7 @@ func (s *Server) readToken(entry *Request, r *http.Request) http.HandlerFunc {
 	})
 	return func(w http.ResponseWriter, r *http.Request) {
 		if refusal == nil {
-			b := s.behaviour.Load()
+			b := s.behavior.Load()
 			if refusal = authenticate(b, r, form); refusal == nil {
 				write(w, s.answerToken(b, form))
 				return
@@ -36,7 +36,7 @@ func (s *Server) readToken(entry *Request, r *http.Request) http.HandlerFunc {
 	}
 }
 
-// answerToken grants tokens and makes the answer of RFC 6749 section 5.1.
+// answerToken issues tokens and returns the answer (RFC 6749 section 5.1).
 func (s *Server) answerToken(b *Behaviour, form url.Values) answer {
 	now := time.Now()
 	access, refresh, refusal := s.grant(b, form, now)
@@ -70,7 +70,7 @@ func (s *Server) answerToken(b *Behaviour, form url.Values) answer {
 	}
 }
 
-// grant returns an access token, and the refresh token to send with it, if any.
+// grant returns an access token and, unless it is "", the refresh token to send with it.
 func (s *Server) grant(b *Behaviour, form url.Values, now time.Time) (access TokenInfo, refresh string, refusal *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,13 +99,13 @@ func (s *Server) grant(b *Behaviour, form url.Values, now time.Time) (access Tok
 	return a.TokenInfo, refresh, nil
 }
 
-// start makes the tokens of a new family, or finds the same token again.
+// start returns an access token of a new family or, with SameToken, the latest one.
 func (ts *tokens) start(b *Behaviour, subject string, withRefresh bool, form url.Values, now time.Time) *token {
 	params := parameters(form)
-	if t := ts.byParams[params]; b.SameToken && t != nil && t.alive(now) {
+	if t := ts.byParams[params]; b.SameToken && t != nil && t.valid(now) {
 		return t
 	}
-	parent := ts.found(subject, form.Get("scope"), params)
+	parent := ts.newFamily(subject, form.Get("scope"), params)
 	a := ts.issueAccess(b, form.Get("grant_type"), parent, now)
 	if withRefresh && !b.NoRefreshTokens {
 		a.refresh = ts.issue("refresh_token", form.Get("grant_type"), parent, now)
@@ -113,14 +113,14 @@ func (ts *tokens) start(b *Behaviour, subject string, withRefresh bool, form url
 	return a
 }
 
-// parameters returns what "the same credentials" means for SameToken.
+// parameters returns the parameters that must be equal for SameToken.
 func parameters(form url.Values) string {
 	form = maps.Clone(form)
 	form.Del("client_secret")
 	return form.Encode()
 }
 
-// checkPassword checks a user's password, and counts the wrong ones.
+// checkPassword checks a user's password and counts the wrong ones.
 func (ts *tokens) checkPassword(b *Behaviour, user, password string) *answer {
 	if ts.locked[user] {
 		return lockedAnswer()
@@ -141,7 +141,7 @@ func lockedAnswer() *answer {
 	return refuse(http.StatusLocked, "locked", "the user is locked")
 }
 
-// renew redeems a refresh token (RFC 6749 section 6).
+// renew issues an access token for a refresh token (RFC 6749 section 6).
 func (ts *tokens) renew(b *Behaviour, form url.Values, now time.Time) (*token, *answer) {
 	old := ts.byValue[form.Get("refresh_token")]
 	switch {

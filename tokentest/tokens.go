@@ -6,47 +6,47 @@ import (
 	"time"
 )
 
-// TokenInfo is what the server knows about a token that it has issued.
+// TokenInfo describes a token that the server has issued.
 type TokenInfo struct {
 	Value     string
 	Kind      string // "access_token" or "refresh_token"
 	Subject   string // the client ID, or the user name
-	Family    string // common to all tokens that descend from one grant
-	GrantType string // of the request that it was issued for
+	Family    string // common to all tokens that go back to one grant
+	GrantType string // the grant type of the request that it was issued for
 	Scope     string
 	Issued    time.Time
-	Expires   time.Time // zero: never
+	Expires   time.Time // zero if it never expires
 
 	Revoked     bool
-	RevokeAsked bool // a revocation request named it, whatever became of that request
-	Spent       bool // a refresh token that was replaced by rotation
-	SpentTwice  int  // times it was presented after it was spent
-	Used        int  // times the API accepted it, or for a refresh token the token endpoint
+	RevokeAsked bool // whether a revocation request named it, even if the request failed
+	Spent       bool // whether it is a refresh token that was replaced by rotation
+	SpentTwice  int  // how often it was used after it was spent
+	Used        int  // how often the API accepted it or, for a refresh token, the token endpoint
 }
 
 func (t *TokenInfo) expired(now time.Time) bool {
 	return !t.Expires.IsZero() && !now.Before(t.Expires)
 }
 
-func (t *TokenInfo) alive(now time.Time) bool {
+func (t *TokenInfo) valid(now time.Time) bool {
 	return !t.Revoked && !t.Spent && !t.expired(now)
 }
 
-// A token is an issued token and its relations.
+// A token is an issued token and its relation to others.
 type token struct {
 	TokenInfo
-	params  string // the parameters of the request that the family goes back to
-	refresh *token // of an access token: the refresh token it came with
+	params  string // the parameters of the request that started the family
+	refresh *token // for an access token: the refresh token issued with it
 }
 
-// tokens are the tokens of a server. Server.mu guards them.
+// tokens holds the tokens of a server. Server.mu guards it.
 type tokens struct {
 	issued    []*token
 	byValue   map[string]*token
 	families  map[string][]*token
-	byParams  map[string]*token   // the newest access token
+	byParams  map[string]*token   // the latest access token
 	bySubject map[string][]*token // access tokens that SingleToken has not revoked
-	wrong     map[string]int      // wrong passwords in a row, by user
+	wrong     map[string]int      // consecutive wrong passwords by user
 	locked    map[string]bool
 }
 
@@ -61,8 +61,8 @@ func newTokens() tokens {
 	}
 }
 
-// found makes the template of the first tokens of a family.
-func (ts *tokens) found(subject, scope, params string) *token {
+// newFamily returns a template for the first tokens of a new family.
+func (ts *tokens) newFamily(subject, scope, params string) *token {
 	return &token{
 		TokenInfo: TokenInfo{
 			Subject: subject,
@@ -73,7 +73,7 @@ func (ts *tokens) found(subject, scope, params string) *token {
 	}
 }
 
-// issue makes a token of a kind for the subject, scope and family of parent.
+// issue adds a token with the subject, scope and family of parent.
 func (ts *tokens) issue(kind, grantType string, parent *token, now time.Time) *token {
 	t := &token{
 		TokenInfo: TokenInfo{
@@ -93,7 +93,7 @@ func (ts *tokens) issue(kind, grantType string, parent *token, now time.Time) *t
 	return t
 }
 
-// issueAccess makes an access token.
+// issueAccess adds an access token.
 func (ts *tokens) issueAccess(b *Behaviour, grantType string, parent *token, now time.Time) *token {
 	if b.SingleToken {
 		for _, old := range ts.bySubject[parent.Subject] {
@@ -110,7 +110,7 @@ func (ts *tokens) issueAccess(b *Behaviour, grantType string, parent *token, now
 	return t
 }
 
-// revoke ends a token, and with a refresh token its whole family.
+// revoke revokes a token. For a refresh token it revokes the whole family.
 func (ts *tokens) revoke(t *token) {
 	t.Revoked = true
 	if t.Kind == "refresh_token" {
@@ -120,32 +120,31 @@ func (ts *tokens) revoke(t *token) {
 	}
 }
 
-// revokeAll ends the tokens that which picks.
-func (ts *tokens) revokeAll(which func(*token) bool) {
+// revokeAll revokes the tokens for which match returns true.
+func (ts *tokens) revokeAll(match func(*token) bool) {
 	for _, t := range ts.issued {
-		if which(t) {
+		if match(t) {
 			t.Revoked = true
 		}
 	}
 }
 
-// RevokeAll revokes every access token. Refresh tokens live on.
+// RevokeAll revokes every access token. Refresh tokens stay valid.
 func (s *Server) RevokeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens.revokeAll(func(t *token) bool { return t.Kind == "access_token" })
 }
 
-// RevokeSubject revokes every access token of a client ID or user name.
-// Refresh tokens live on.
+// RevokeSubject revokes every access token of a client ID or user name. Refresh tokens stay valid.
 func (s *Server) RevokeSubject(subject string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens.revokeAll(func(t *token) bool { return t.Kind == "access_token" && t.Subject == subject })
 }
 
-// Revoke revokes one token as a revocation request would, a refresh token with
-// its family, and reports whether the server has issued it.
+// Revoke revokes a token as a revocation request does: a refresh token with its whole family. It
+// reports whether the server has issued the token.
 func (s *Server) Revoke(value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,8 +156,8 @@ func (s *Server) Revoke(value string) bool {
 	return true
 }
 
-// Unlock lets a locked user in again and forgets the wrong passwords. The
-// tokens that the lock revoked stay revoked.
+// Unlock unlocks a user and resets the count of wrong passwords. The tokens that the lock revoked
+// stay revoked.
 func (s *Server) Unlock(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// environment is an environment with these variables alone.
+// environment returns a getenv function with only these variables.
 func environment(pairs ...string) func(string) string {
 	return func(name string) string {
 		for i := 0; i < len(pairs); i += 2 {
@@ -26,19 +26,20 @@ func environment(pairs ...string) func(string) string {
 	}
 }
 
-// program runs the program and returns what it printed and its exit status.
-func program(t *testing.T, getenv func(string) string, args ...string) (stdout, stderr string, status int) {
+// runProgram runs the program and returns what it printed and its exit status.
+func runProgram(t *testing.T, getenv func(string) string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	var out, complaints bytes.Buffer
-	status = shown.Run(t.Context(), args, getenv, &out, &complaints)
-	return out.String(), complaints.String(), status
+	var out, errOut bytes.Buffer
+	status = example.Run(t.Context(), args, getenv, &out, &errOut)
+	return out.String(), errOut.String(), status
 }
 
-// The documentation's page about authorization and the creation of a user, and the example of a revocation.
+// The requests are those in the documentation of authorization, of the creation of a user, and of
+// revocation.
 func TestTheFlowOfTheDocumentation(t *testing.T) {
-	text, complaints, status := program(t, environment())
-	if status != show.OK || complaints != "" {
-		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
+	text, stderr, status := runProgram(t, environment())
+	if status != show.OK || stderr != "" {
+		t.Fatalf("exit status %d: %s\n%s", status, stderr, text)
 	}
 	at := 0
 	for _, line := range []string{
@@ -54,30 +55,30 @@ func TestTheFlowOfTheDocumentation(t *testing.T) {
 		"grant_type=refresh_token refresh_token=[redacted]}",
 		"POST /oauth/revoke?token=[redacted]&token_type_hint=refresh_token  Authorization: [redacted]",
 		"POST /oauth/revoke?token=[redacted]&token_type_hint=access_token  Authorization: [redacted]",
-		"The server saw what it should have: 11 requests.",
+		"The server received the 11 expected requests.",
 	} {
 		i := strings.Index(text[at:], line)
 		if i < 0 {
-			t.Fatalf("no %q after what came before it, in:\n%s", line, text)
+			t.Fatalf("no %q after the previous line in:\n%s", line, text)
 		}
 		at += i + len(line)
 	}
 	if strings.Contains(text, "client-secret") {
-		t.Errorf("the secret shows in:\n%s", text)
+		t.Errorf("the secret is shown in:\n%s", text)
 	}
 }
 
 func TestTheFlowInV2(t *testing.T) {
-	text, complaints, status := program(t, environment("FINAPI_VERSION", "2"))
+	text, stderr, status := runProgram(t, environment("FINAPI_VERSION", "2"))
 	if status != show.OK || !strings.Contains(text, "POST /api/v2/oauth/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=refresh_token}") {
-		t.Fatalf("exit status %d: %s\n%s", status, complaints, text)
+		t.Fatalf("exit status %d: %s\n%s", status, stderr, text)
 	}
 }
 
 func TestTheTranscriptAsJSON(t *testing.T) {
-	out, complaints, status := program(t, environment(), "-json")
+	out, stderr, status := runProgram(t, environment(), "-json")
 	if status != show.OK {
-		t.Fatalf("exit status %d: %s", status, complaints)
+		t.Fatalf("exit status %d: %s", status, stderr)
 	}
 	var transcript []tokentest.Exchange
 	decoder := json.NewDecoder(strings.NewReader(out))
@@ -85,7 +86,7 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		t.Errorf("something follows the JSON: %v", err)
+		t.Errorf("the output continues after the JSON: %v", err)
 	}
 	if len(transcript) < 9 || transcript[0].Body["client_secret"] != "[redacted]" || len(transcript[0].Header) == 0 ||
 		strings.Contains(out, "client-secret") {
@@ -93,26 +94,26 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 	}
 }
 
-// Through the recording proxy, as with finAPI itself.
-func TestARealServer(t *testing.T) {
+// Another emulator stands in for finAPI behind the recording proxy.
+func TestARemoteServer(t *testing.T) {
 	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
 		api := finapitest.New(finapitest.Behaviour{Version: version, ClientSecret: "another-secret"})
 		defer api.Close()
-		text, complaints, status := program(t, environment("FINAPI_BASE_URL", api.URL, "FINAPI_CLIENT_ID", "client-id",
+		text, stderr, status := runProgram(t, environment("FINAPI_BASE_URL", api.URL, "FINAPI_CLIENT_ID", "client-id",
 			"FINAPI_CLIENT_SECRET", "another-secret", "FINAPI_VERSION", string(rune('1'+int(version)))))
 		if status != show.OK || strings.Contains(text, "another-secret") {
-			t.Errorf("exit status %d: %s\n%s", status, complaints, text)
+			t.Errorf("exit status %d: %s\n%s", status, stderr, text)
 		}
 		if live := api.Live(); len(live) != 0 {
-			t.Errorf("%d tokens live on", len(live))
+			t.Errorf("%d tokens are still valid", len(live))
 		}
 	}
 }
 
-func TestTheExitStatusTellsWhatTheServerSaw(t *testing.T) {
+func TestUnexpectedRequestsAreReported(t *testing.T) {
 	for _, row := range []struct {
-		name      string
-		behaviour finapitest.Behaviour
+		name     string
+		behavior finapitest.Behaviour
 	}{
 		{"no refresh token", finapitest.Behaviour{NoRefreshTokens: true}},
 		{"revocations lost", finapitest.Behaviour{Drop: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "revoke") }}},
@@ -120,10 +121,10 @@ func TestTheExitStatusTellsWhatTheServerSaw(t *testing.T) {
 		{"the user exists", finapitest.Behaviour{Users: map[string]string{"username": "taken"}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			srv := emulated(finapitest.New(row.behaviour))
+			srv := emulated(finapitest.New(row.behavior))
 			defer srv.Close()
-			if broken := play(t.Context(), srv, io.Discard); len(broken) == 0 {
-				t.Error("nobody complains")
+			if broken := runSteps(t.Context(), srv, io.Discard); len(broken) == 0 {
+				t.Error("no difference was reported")
 			}
 		})
 	}
@@ -141,8 +142,8 @@ func TestWrongUsage(t *testing.T) {
 		{environment("FINAPI_BASE_URL", "://", "FINAPI_CLIENT_ID", "id", "FINAPI_CLIENT_SECRET", "the-secret"), nil},
 		{environment("FINAPI_VERSION", "3"), nil},
 	} {
-		if _, complaint, status := program(t, row.getenv, row.args...); status != show.Usage || complaint == "" || strings.Contains(complaint, "the-secret") {
-			t.Errorf("%q: exit status %d, %q", row.args, status, complaint)
+		if _, stderr, status := runProgram(t, row.getenv, row.args...); status != show.Usage || stderr == "" || strings.Contains(stderr, "the-secret") {
+			t.Errorf("%q: exit status %d, %q", row.args, status, stderr)
 		}
 	}
 }

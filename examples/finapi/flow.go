@@ -17,16 +17,16 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A step is one part of the flow, and the requests that the server should see in it.
+// A step is one part of the flow, with the requests that the server should receive.
 type step struct {
-	title string
-	do    func(ctx context.Context) error
-	want  []string // method, path, grant type or token type hint, status
-	often bool     // each of them may be seen several times, in any order
+	title    string
+	do       func(ctx context.Context) error
+	want     []string // method, path, grant type or token type hint, status
+	anyOrder bool     // the requests may come in any order, and several times
 }
 
-// play plays all steps and returns what was not as it should be.
-func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
+// runSteps runs all steps. It returns how the requests differ from the expected ones.
+func runSteps(ctx context.Context, srv *server, text io.Writer) (broken []string) {
 	var serial atomic.Int64
 	srv.options.RequestID = func(context.Context) string { return fmt.Sprint("example-", serial.Add(1)) }
 	cfg := finapi.Config(srv.options, srv.clientID, srv.secret())
@@ -35,7 +35,7 @@ func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	fmt.Fprintf(text, "finAPI is %s.\n", srv.name)
+	fmt.Fprintf(text, "The server is %s.\n", srv.name)
 	before := 0
 	for i, s := range steps(cache, srv) {
 		fmt.Fprintf(text, "\n%d. %s\n", i+1, s.title)
@@ -49,18 +49,18 @@ func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
 			saw = append(saw, summary(x))
 		}
 		before = len(transcript)
-		if s.often {
+		if s.anyOrder {
 			slices.Sort(saw)
 			saw = slices.Compact(saw)
 		}
 		if !slices.Equal(saw, s.want) {
-			broken = append(broken, fmt.Sprintf("step %d: the server saw %q, want %q", i+1, saw, s.want))
+			broken = append(broken, fmt.Sprintf("step %d: the server received %q, want %q", i+1, saw, s.want))
 		}
 	}
 	return broken
 }
 
-// summary is what is compared of a request and its answer.
+// summary returns the parts of an exchange that are compared.
 func summary(x tokentest.Exchange) string {
 	about := x.Body["grant_type"] + x.Body["token_type_hint"] + x.Query["token_type_hint"]
 	return strings.Join(strings.Fields(fmt.Sprint(x.Method, " ", x.Path, " ", about, " ", x.Status)), " ")
@@ -83,19 +83,28 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 		return func(ctx context.Context) error { _, err := src.TokenContext(ctx); return err }
 	}
 	return []step{
-		{"Get authorized as a client", authorize(app),
-			[]string{"POST " + oauth + "token client_credentials 200"}, false},
-		{"Create a user, with the client's token", func(ctx context.Context) error {
+		{
+			"Get authorized as a client", authorize(app),
+			[]string{"POST " + oauth + "token client_credentials 200"},
+			false,
+		},
+		{"Create a user with the client's token", func(ctx context.Context) error {
 			return call(ctx, client, http.MethodPost, srv.URL+users, map[string]any{
 				"id": srv.user, "password": srv.password(), "email": "email@localhost.de",
 				"phone": "+49 99 999999-999", "isAutoUpdateEnabled": false,
 			})
 		}, []string{"POST " + users + " 201"}, false},
-		{"Get authorized as the user", authorize(user),
-			[]string{"POST " + oauth + "token password 200"}, false},
-		{"Call a service as the user", callService,
-			[]string{"GET " + users + " 200"}, false},
-		{"Call it again after the token was dropped: the refresh token gets another", func(ctx context.Context) error {
+		{
+			"Get authorized as the user", authorize(user),
+			[]string{"POST " + oauth + "token password 200"},
+			false,
+		},
+		{
+			"Call a service as the user", callService,
+			[]string{"GET " + users + " 200"},
+			false,
+		},
+		{"Invalidate the token and call the service again: the token is refreshed", func(ctx context.Context) error {
 			tok, err := user.TokenContext(ctx)
 			if err != nil {
 				return err
@@ -103,21 +112,24 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			user.Invalidate(tok)
 			return callService(ctx)
 		}, []string{"POST " + oauth + "token refresh_token 200", "GET " + users + " 200"}, false},
-		{"Revoke the user's tokens, with the client's token", user.Revoke,
-			[]string{"POST " + oauth + "revoke access_token 200", "POST " + oauth + "revoke refresh_token 200"}, true},
-		{"Shut down: what is left is revoked, the client's own token last", func(ctx context.Context) error {
+		{
+			"Revoke the user's tokens; the client's token authenticates the requests", user.Revoke,
+			[]string{"POST " + oauth + "revoke access_token 200", "POST " + oauth + "revoke refresh_token 200"},
+			true,
+		},
+		{"Shut down: the remaining tokens are revoked, the client's own token last", func(ctx context.Context) error {
 			if err := cache.Shutdown(ctx); err != nil {
 				return err
 			}
 			if _, err := app.TokenContext(ctx); !errors.Is(err, tokencache.ErrClosed) {
 				return fmt.Errorf("after Shutdown: got %v, want ErrClosed", err)
 			}
-			return srv.left()
+			return srv.checkNoLiveTokens()
 		}, []string{"POST " + oauth + "revoke access_token 200"}, true},
 	}
 }
 
-// call sends a request with the token of its context's source, or the client's.
+// call sends a request with the token of the source in ctx or, without one, of the client.
 func call(ctx context.Context, client *http.Client, method, url string, body any) error {
 	var content io.Reader
 	if body != nil {

@@ -1,15 +1,15 @@
-// Command finapi shows how tokencache talks to finAPI: it authorizes the client, creates a user, authorizes the user, calls
-// a service as the user, refreshes the user's token, revokes it, and shuts down. It prints every request and answer without
-// secrets:
+// Command finapi shows how tokencache works with finAPI. It authorizes the client, creates a user,
+// authorizes the user, calls a service as the user, refreshes the user's token, revokes it, and
+// shuts down. It prints every request and answer without secrets:
 //
 //	go run ./examples/finapi
 //	go run ./examples/finapi -json
 //
-// By default that happens against an emulator that it starts itself. With FINAPI_BASE_URL, FINAPI_CLIENT_ID and
-// FINAPI_CLIENT_SECRET it happens there, where a user is created and left behind; FINAPI_VERSION=2 is for a mandator of
-// Access V2.
+// By default it uses an emulator that it starts itself. With FINAPI_CLIENT_ID and
+// FINAPI_CLIENT_SECRET set it uses finAPI at FINAPI_BASE_URL (default: the sandbox), and creates a
+// user there that it does not delete. FINAPI_VERSION=2 selects Access V2.
 //
-// The exit status is 0 only if the server saw what it should have.
+// The exit status is 0 only if the server received the expected requests.
 package main
 
 import (
@@ -19,13 +19,14 @@ import (
 	"github.com/tokencache/tokencache/examples/internal/show"
 )
 
-var shown = show.Program{
+var example = show.Program{
 	Name: "finapi",
-	Usage: `It plays against an emulator that it starts itself. With these set it plays against finAPI, where a user is created
-and left behind:
+	Usage: `By default it uses an emulator that it starts itself. With these variables set it uses finAPI, and creates
+a user there that it does not delete:
 
-  FINAPI_BASE_URL, FINAPI_CLIENT_ID, FINAPI_CLIENT_SECRET
-  FINAPI_VERSION     2 for a mandator of Access V2
+  FINAPI_CLIENT_ID, FINAPI_CLIENT_SECRET
+  FINAPI_BASE_URL    default: the sandbox
+  FINAPI_VERSION     2 for a mandator of Access V2; default: 1
 `,
 	Start: func(getenv func(string) string) (show.Session, error) {
 		srv, err := serverFor(getenv)
@@ -33,10 +34,10 @@ and left behind:
 			return show.Session{}, err
 		}
 		return show.Session{
-			Play:       func(ctx context.Context, text io.Writer) []string { return play(ctx, srv, text) },
+			Run:        func(ctx context.Context, text io.Writer) []string { return runSteps(ctx, srv, text) },
 			Transcript: srv.Transcript, Close: srv.Close,
 		}, nil
 	},
 }
 
-func main() { show.Main(shown) }
+func main() { show.Main(example) }

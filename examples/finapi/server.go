@@ -16,19 +16,19 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A server is the emulator, or finAPI itself with a recording proxy on loopback before it.
+// A server is an emulator, or finAPI behind a recording proxy on loopback.
 type server struct {
 	*tokentest.Emulator
-	name     string
-	options  finapi.Options
-	clientID string
-	secret   func() string // a function, so that no formatting shows it
-	user     string
-	password func() string
-	left     func() error // complains about live tokens, where that can be known
+	name              string
+	options           finapi.Options
+	clientID          string
+	secret            func() string // a function, so that formatting does not show it
+	user              string
+	password          func() string
+	checkNoLiveTokens func() error // returns nil if that is unknown
 }
 
-// serverFor reads the environment.
+// serverFor returns the server that the environment names, or else an emulator.
 func serverFor(getenv func(string) string) (*server, error) {
 	base, id, secret := getenv("FINAPI_BASE_URL"), getenv("FINAPI_CLIENT_ID"), getenv("FINAPI_CLIENT_SECRET")
 	version := finapi.V1
@@ -37,13 +37,13 @@ func serverFor(getenv func(string) string) (*server, error) {
 	case "2":
 		version = finapi.V2
 	default:
-		return nil, fmt.Errorf("FINAPI_VERSION is %q, not 1 or 2", v)
+		return nil, fmt.Errorf("FINAPI_VERSION is %q; want 1 or 2", v)
 	}
 	switch {
 	case id == "" && secret == "" && base == "":
 		return emulated(finapitest.New(finapitest.Behaviour{Version: version})), nil
 	case id == "" || secret == "":
-		return nil, errors.New("FINAPI_BASE_URL needs FINAPI_CLIENT_ID and FINAPI_CLIENT_SECRET, and those need each other")
+		return nil, errors.New("set both FINAPI_CLIENT_ID and FINAPI_CLIENT_SECRET; FINAPI_BASE_URL requires them")
 	case base == "":
 		base = finapi.SandboxURL
 	}
@@ -58,7 +58,7 @@ func remote(to *url.URL, version finapi.Version, id, secret string) *server {
 	recorder := tokentest.NewEmulator(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Header.Del("Accept-Encoding") // answers arrive readable
+			r.Out.Header.Del("Accept-Encoding") // so that answers are not compressed
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ErrorLog:     log.New(io.Discard, "", 0),
@@ -69,7 +69,7 @@ func remote(to *url.URL, version finapi.Version, id, secret string) *server {
 		options:  finapi.Options{BaseURL: recorder.URL, Version: version, AcceptLanguage: "en"},
 		clientID: id, secret: func() string { return secret },
 		user: "tokencache-" + strings.ToLower(rand.Text()), password: func() string { return password },
-		left: func() error { return nil },
+		checkNoLiveTokens: func() error { return nil },
 	}
 }
 
@@ -81,9 +81,9 @@ func emulated(api *finapitest.Emulator) *server {
 		Emulator: api.Emulator, name: "an emulator at " + api.URL, options: options,
 		clientID: "client-id", secret: func() string { return "client-secret" },
 		user: "username", password: func() string { return password },
-		left: func() error {
+		checkNoLiveTokens: func() error {
 			if n := len(api.Live()); n > 0 {
-				return fmt.Errorf("%d tokens are alive after Shutdown", n)
+				return fmt.Errorf("%d tokens are still valid after Shutdown", n)
 			}
 			return nil
 		},

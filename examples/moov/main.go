@@ -1,11 +1,14 @@
-// Command moov shows how tokencache talks to Moov: it creates an access token, uses, refreshes and revokes it, and prints
-// every request and answer without its secrets.
+// Command moov shows how tokencache works with Moov. It creates, uses, refreshes and revokes an
+// access token, and prints every request and answer without secrets:
 //
-// By default that happens against an emulator that it starts itself. With MOOV_CLIENT_ID and MOOV_CLIENT_SECRET, the
-// public and the secret key of an API key, it happens against Moov; MOOV_ORIGIN is a domain that the key allows,
-// MOOV_BASE_URL (https://api.moov.io) and MOOV_VERSION are optional.
+//	go run ./examples/moov
+//	go run ./examples/moov -json
 //
-// The exit status is 0 only if the server saw what it should have.
+// By default it uses an emulator that it starts itself. With MOOV_CLIENT_ID and MOOV_CLIENT_SECRET
+// set, the public and the secret key of an API key, it uses Moov. MOOV_ORIGIN is a domain that the
+// key allows. MOOV_BASE_URL (default: https://api.moov.io) and MOOV_VERSION are optional.
+//
+// The exit status is 0 only if the server received the expected requests.
 package main
 
 import (
@@ -22,9 +25,9 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-var shown = show.Program{
+var example = show.Program{
 	Name: "moov",
-	Usage: `It plays against an emulator that it starts itself. With these set it plays against Moov:
+	Usage: `By default it uses an emulator that it starts itself. With these variables set it uses Moov:
 
   MOOV_CLIENT_ID, MOOV_CLIENT_SECRET   the public and the secret key of an API key
   MOOV_ORIGIN                          a domain that the key allows
@@ -36,50 +39,50 @@ var shown = show.Program{
 			return show.Session{}, err
 		}
 		return show.Session{
-			Play:       func(ctx context.Context, text io.Writer) []string { return play(ctx, srv, text) },
+			Run:        func(ctx context.Context, text io.Writer) []string { return runSteps(ctx, srv, text) },
 			Transcript: srv.Transcript, Close: srv.Close,
 		}, nil
 	},
 }
 
-func main() { show.Main(shown) }
+func main() { show.Main(example) }
 
-// A step is one part of the flow, and the requests that the server should see in it.
+// A step is one part of the flow, with the requests that the server should receive.
 type step struct {
-	title string
-	do    func(ctx context.Context) error
-	want  []seen
-	more  bool // the last one may be seen several times
+	title    string
+	do       func(ctx context.Context) error
+	want     []exchange
+	anyOrder bool // the requests may come in any order, and several times
 }
 
-// seen is what is compared of a request and its answer.
-type seen struct {
+// An exchange holds the parts of a tokentest.Exchange that are compared.
+type exchange struct {
 	request string // method and path
-	about   string // grant type or token type hint
+	detail  string // grant type or token type hint
 	status  int
 }
 
-func (s seen) String() string {
-	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %d", s.request, s.about, s.status)), " ")
+func (x exchange) String() string {
+	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %d", x.request, x.detail, x.status)), " ")
 }
 
 var (
-	created   = seen{"POST /oauth2/token", "client_credentials", http.StatusOK}
-	refreshed = seen{"POST /oauth2/token", "refresh_token", http.StatusOK}
-	called    = seen{"GET /accounts", "", http.StatusOK}
-	endedRT   = seen{"POST /oauth2/revoke", "refresh_token", http.StatusNoContent}
-	endedAT   = seen{"POST /oauth2/revoke", "access_token", http.StatusNoContent}
+	created        = exchange{"POST /oauth2/token", "client_credentials", http.StatusOK}
+	refreshed      = exchange{"POST /oauth2/token", "refresh_token", http.StatusOK}
+	called         = exchange{"GET /accounts", "", http.StatusOK}
+	revokedRefresh = exchange{"POST /oauth2/revoke", "refresh_token", http.StatusNoContent}
+	revokedAccess  = exchange{"POST /oauth2/revoke", "access_token", http.StatusNoContent}
 )
 
-// play plays all steps and returns what was not as it should be.
-func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
+// runSteps runs all steps. It returns how the requests differ from the expected ones.
+func runSteps(ctx context.Context, srv *server, text io.Writer) (broken []string) {
 	cfg := moov.Config(srv.options, srv.clientID, srv.secret())
 	cfg.HTTPClient = srv.Client()
 	cache, err := tokencache.New(cfg)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	fmt.Fprintf(text, "Moov is %s.\n", srv.name)
+	fmt.Fprintf(text, "The server is %s.\n", srv.name)
 	before := 0
 	for i, s := range steps(cache, srv) {
 		fmt.Fprintf(text, "\n%d. %s\n", i+1, s.title)
@@ -92,8 +95,8 @@ func play(ctx context.Context, srv *server, text io.Writer) (broken []string) {
 		for _, x := range now {
 			fmt.Fprintf(text, "   %s\n", strings.ReplaceAll(x.String(), "\n", "\n   "))
 		}
-		if complaint := s.judge(now); complaint != "" {
-			broken = append(broken, fmt.Sprintf("step %d: %s", i+1, complaint))
+		if difference := s.compare(now); difference != "" {
+			broken = append(broken, fmt.Sprintf("step %d: %s", i+1, difference))
 		}
 	}
 	return broken
@@ -104,11 +107,20 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 	refreshing := cache.Source(tokencache.ClientCredentialsGrant{Scopes: scopes, UseRefreshToken: true})
 	plain := cache.ClientCredentials("/accounts.read")
 	return []step{
-		{"Create an access token (create_access_token, client_credentials), and call the API with it",
-			srv.accounts(refreshing), []seen{created, called}, false},
-		{"Call it again: the token is still there",
-			srv.accounts(refreshing), []seen{called}, false},
-		{"Drop the token: with UseRefreshToken the next one comes from its refresh token (create_access_token, refresh_token)",
+		{
+			"Create an access token (create_access_token, client_credentials), and call the API with it",
+			srv.accounts(refreshing),
+			[]exchange{created, called},
+			false,
+		},
+		{
+			"Call it again: the token is in the cache",
+			srv.accounts(refreshing),
+			[]exchange{called},
+			false,
+		},
+		{
+			"Invalidate the token: with UseRefreshToken it is refreshed (create_access_token, refresh_token)",
 			func(ctx context.Context) error {
 				tok, err := refreshing.TokenContext(ctx)
 				if err != nil {
@@ -116,12 +128,24 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 				}
 				refreshing.Invalidate(tok)
 				return srv.accounts(refreshing)(ctx)
-			}, []seen{refreshed, called}, false},
-		{"Another set of scopes is another token",
-			srv.accounts(plain), []seen{created, called}, false},
-		{"Revoke the token of that other set (revoke_access_token)",
-			plain.Revoke, []seen{endedRT, endedAT}, false},
-		{"Shut down: what is left is revoked, the token that was dropped too",
+			},
+			[]exchange{refreshed, called},
+			false,
+		},
+		{
+			"Another set of scopes has another token",
+			srv.accounts(plain),
+			[]exchange{created, called},
+			false,
+		},
+		{
+			"Revoke the token of the other set (revoke_access_token)",
+			plain.Revoke,
+			[]exchange{revokedRefresh, revokedAccess},
+			false,
+		},
+		{
+			"Shut down: the remaining tokens are revoked, including the invalidated one",
 			func(ctx context.Context) error {
 				if err := cache.Shutdown(ctx); err != nil {
 					return err
@@ -129,28 +153,31 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 				if _, err := plain.TokenContext(ctx); !errors.Is(err, tokencache.ErrClosed) {
 					return fmt.Errorf("after Shutdown: got %v, want ErrClosed", err)
 				}
-				return srv.left()
-			}, []seen{endedRT, endedAT}, true},
+				return srv.checkNoLiveTokens()
+			},
+			[]exchange{revokedRefresh, revokedAccess},
+			true,
+		},
 	}
 }
 
-// judge compares what the server saw in a step with what it should have seen.
-func (s step) judge(got []tokentest.Exchange) string {
-	var saw []seen
-	counts := make(map[seen]int)
-	for _, x := range got {
-		o := seen{x.Method + " " + x.Path, x.Body["grant_type"] + x.Body["token_type_hint"], x.Status}
-		saw = append(saw, o)
-		counts[o]++
+// compare compares the requests of a step with the expected ones. It returns "" if they are equal.
+func (s step) compare(transcript []tokentest.Exchange) string {
+	var got []exchange
+	counts := make(map[exchange]int)
+	for _, t := range transcript {
+		x := exchange{t.Method + " " + t.Path, t.Body["grant_type"] + t.Body["token_type_hint"], t.Status}
+		got = append(got, x)
+		counts[x]++
 	}
 	for i, w := range s.want {
-		if counts[w] == 0 || !s.more && (len(saw) != len(s.want) || saw[i] != w) {
-			return fmt.Sprintf("the server saw %q, want %q", saw, s.want)
+		if counts[w] == 0 || !s.anyOrder && (len(got) != len(s.want) || got[i] != w) {
+			return fmt.Sprintf("the server received %q, want %q", got, s.want)
 		}
 		delete(counts, w)
 	}
 	if len(counts) > 0 {
-		return fmt.Sprintf("the server saw %q, want nothing but %q", saw, s.want)
+		return fmt.Sprintf("the server received %q, want only %q", got, s.want)
 	}
 	return ""
 }

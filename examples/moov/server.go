@@ -16,24 +16,24 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A server is the emulator, or Moov itself with a recording proxy on loopback before it.
+// A server is an emulator, or Moov behind a recording proxy on loopback.
 type server struct {
 	*tokentest.Emulator
-	name     string
-	options  moov.Options
-	clientID string
-	secret   func() string // a function, so that no formatting shows it
-	left     func() error  // complains about live tokens, where that can be known
+	name              string
+	options           moov.Options
+	clientID          string
+	secret            func() string // a function, so that formatting does not show it
+	checkNoLiveTokens func() error  // returns nil if that is unknown
 }
 
-// serverFor reads the environment.
+// serverFor returns the server that the environment names, or else an emulator.
 func serverFor(getenv func(string) string) (*server, error) {
 	id, secret := getenv("MOOV_CLIENT_ID"), getenv("MOOV_CLIENT_SECRET")
 	switch {
 	case id == "" && secret == "":
 		return emulated(moovtest.New(moovtest.Behaviour{})), nil
 	case id == "" || secret == "":
-		return nil, errors.New("MOOV_CLIENT_ID and MOOV_CLIENT_SECRET belong together")
+		return nil, errors.New("set both MOOV_CLIENT_ID and MOOV_CLIENT_SECRET, or neither")
 	}
 	base := getenv("MOOV_BASE_URL")
 	if base == "" {
@@ -46,12 +46,12 @@ func serverFor(getenv func(string) string) (*server, error) {
 	recorder := tokentest.NewEmulator(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Header.Del("Accept-Encoding") // answers arrive readable
+			r.Out.Header.Del("Accept-Encoding") // so that answers are not compressed
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			if !strings.Contains(resp.Request.URL.Path, "/oauth2/") {
 				resp.Body.Close()
-				resp.Body = http.NoBody // accounts are nobody's business
+				resp.Body = http.NoBody // account data does not belong in the transcript
 				resp.Header.Del("Content-Length")
 			}
 			return nil
@@ -59,8 +59,8 @@ func serverFor(getenv func(string) string) (*server, error) {
 	})
 	return &server{
 		Emulator: recorder, name: to.Host, clientID: id, secret: func() string { return secret },
-		options: moov.Options{BaseURL: recorder.URL, Origin: getenv("MOOV_ORIGIN"), Version: getenv("MOOV_VERSION")},
-		left:    func() error { return nil },
+		options:           moov.Options{BaseURL: recorder.URL, Origin: getenv("MOOV_ORIGIN"), Version: getenv("MOOV_VERSION")},
+		checkNoLiveTokens: func() error { return nil },
 	}, nil
 }
 
@@ -69,16 +69,16 @@ func emulated(api *moovtest.Emulator) *server {
 		Emulator: api.Emulator, name: "an emulator at " + api.URL,
 		clientID: moovtest.ClientID, secret: func() string { return moovtest.ClientSecret },
 		options: moov.Options{BaseURL: api.URL, Origin: moovtest.Origin, Version: "v2025.10.00"},
-		left: func() error {
+		checkNoLiveTokens: func() error {
 			if n := len(api.Live()); n > 0 {
-				return fmt.Errorf("%d tokens are alive after Shutdown", n)
+				return fmt.Errorf("%d tokens are still valid after Shutdown", n)
 			}
 			return nil
 		},
 	}
 }
 
-// accounts lists the accounts with the tokens of a source. The version of an API request is the caller's business.
+// accounts returns a function that lists the accounts with the tokens of src.
 func (s *server) accounts(src *tokencache.Source) func(context.Context) error {
 	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: s.Client().Transport}}
 	return func(ctx context.Context) error {

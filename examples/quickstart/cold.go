@@ -7,13 +7,13 @@ import (
 
 const accountsScope = "accounts.read"
 
-// cold: nobody has a token, and everybody wants one at once.
-func (st *stage) cold(ctx context.Context, r *report) {
-	client := st.client(st.cache.ClientCredentials(accountsScope))
-	together(st.goroutines, func(int) { st.send(ctx, client, http.MethodGet, "/accounts", "") })
-	r.ColdGoroutines = st.goroutines
-	r.ColdTokenRequests = st.count(asksFor(accountsScope))
-	r.ColdOK = st.count(answered(http.StatusOK))
+// coldStart sends concurrent requests while the cache has no token.
+func (env *environment) coldStart(ctx context.Context, r *report) {
+	client := env.client(env.cache.ClientCredentials(accountsScope))
+	together(env.goroutines, func(int) { env.send(ctx, client, http.MethodGet, "/accounts", "") })
+	r.ColdGoroutines = env.goroutines
+	r.ColdTokenRequests = env.count(asksFor(accountsScope))
+	r.ColdOK = env.count(answered(http.StatusOK))
 }
 
 func coldRows(r *report) []row {

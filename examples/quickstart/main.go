@@ -1,15 +1,18 @@
-// Quickstart shows in one command, with numbers, what tokencache does for a service:
+// Command quickstart shows what tokencache does for a service, in numbers:
 //
 //	go run ./examples/quickstart
 //
-// It starts an authorization server and an API on loopback, sends them a service's traffic, and lets the server count:
-// a cold start, renewals under steady traffic, a revoked token, a user beside the client, and the shutdown. It exits
-// with status 1 if a promise was broken and says which one.
+// It starts an authorization server and an API on loopback, sends them the traffic of a service,
+// and has the server count the requests. The scenarios are a cold start, renewals under steady
+// traffic, a revoked token, a user and the client sharing one http.Client, and the shutdown. If
+// tokencache breaks one of its promises, the program names it and exits with status 1.
 //
-// Against a server of your own it fetches a token with the client credentials grant, uses it, and revokes it:
+// With -token-url it uses your own server: it fetches a token with the client credentials grant,
+// uses it, and revokes it.
 //
-//	CLIENT_SECRET=... go run ./examples/quickstart -token-url https://as.example.com/oauth/token \
-//		-revoke-url https://as.example.com/oauth/revoke -client-id my-service -client-secret-env CLIENT_SECRET \
+//	CLIENT_SECRET=... go run ./examples/quickstart \
+//		-token-url https://as.example.com/oauth/token -revoke-url https://as.example.com/oauth/revoke \
+//		-client-id my-service -client-secret-env CLIENT_SECRET \
 //		-scope "accounts.read" -get https://api.example.com/accounts
 package main
 
@@ -40,13 +43,13 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program without its process.
+// run runs the program and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "print one JSON object instead of text")
 	p := defaultPlan
-	flags.DurationVar(&p.steady, "steady", p.steady, "how long the steady traffic goes on")
+	flags.DurationVar(&p.steady, "steady", p.steady, "duration of the steady traffic")
 	var rf remoteFlags
 	rf.register(flags)
 	switch err := flags.Parse(args); {
@@ -72,7 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		res = r
 	} else if name := rf.given(flags); name != "" {
-		fmt.Fprintf(stderr, "quickstart: -%s needs -token-url\n", name)
+		fmt.Fprintf(stderr, "quickstart: -%s requires -token-url\n", name)
 		return exitUsage
 	} else {
 		res = onLoopback(ctx, p, text)
@@ -86,27 +89,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return verdict(res, stderr)
 }
 
-// A result is what a run has to show. It encodes as one JSON object.
+// A result is the outcome of a run. It encodes as one JSON object.
 type result interface{ broken() []string }
 
-// verdict names what went wrong.
+// verdict prints the broken promises and returns the exit status.
 func verdict(res result, stderr io.Writer) int {
-	for _, promise := range res.broken() {
+	broken := res.broken()
+	for _, promise := range broken {
 		fmt.Fprintln(stderr, "broken:", promise)
 	}
-	if len(res.broken()) > 0 {
+	if len(broken) > 0 {
 		return exitBroken
 	}
 	return exitOK
 }
 
-// onLoopback plays the scenarios against a server of its own.
+// onLoopback runs the scenarios against a server that it starts.
 func onLoopback(ctx context.Context, p plan, text io.Writer) result {
 	srv := tokentest.New(p.behaviour())
 	defer srv.Close()
-	// One connection for every goroutine, which is kept: with net/http's default of 2 idle connections for each host
-	// a burst would leave its ports behind.
+	// Keep one connection per goroutine. With net/http's default of 2 idle connections per host, every
+	// burst would use up ports.
 	base := &http.Transport{MaxIdleConnsPerHost: p.goroutines + 24, IdleConnTimeout: time.Minute}
 	defer base.CloseIdleConnections()
-	return play(ctx, srv, base, p, text)
+	return runScenarios(ctx, srv, base, p, text)
 }

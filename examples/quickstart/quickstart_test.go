@@ -15,15 +15,16 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A show is a run of all scenarios in fake time. Its fields are what deviates from the default.
-type show struct {
-	plan     plan
-	sabotage func(*tokentest.Server)
-	base     func(http.RoundTripper) http.RoundTripper
+// A testRun is a run of all scenarios in a synctest bubble. Its fields say how it differs from the
+// default.
+type testRun struct {
+	plan   plan
+	change func(*tokentest.Server)
+	base   func(http.RoundTripper) http.RoundTripper
 }
 
-// run returns the report, the text, and what the process would exit with and say on its way out.
-func (s show) run(t *testing.T) (r *report, text, complaint string, status int) {
+// run returns the report, what the program printed to stdout and stderr, and its exit status.
+func (s testRun) run(t *testing.T) (r *report, text, errText string, status int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := tokentest.NewPipe(s.plan.behaviour())
@@ -32,18 +33,18 @@ func (s show) run(t *testing.T) (r *report, text, complaint string, status int) 
 		if s.base != nil {
 			base = s.base(base)
 		}
-		if s.sabotage != nil {
-			s.sabotage(srv)
+		if s.change != nil {
+			s.change(srv)
 		}
-		var out, complaints bytes.Buffer
-		r = play(t.Context(), srv, base, s.plan, &out).(*report)
-		status = verdict(r, &complaints)
-		text, complaint = out.String(), complaints.String()
+		var out, stderr bytes.Buffer
+		r = runScenarios(t.Context(), srv, base, s.plan, &out).(*report)
+		status = verdict(r, &stderr)
+		text, errText = out.String(), stderr.String()
 	})
-	return r, text, complaint, status
+	return r, text, errText, status
 }
 
-// goodReport is what the default plan comes to in fake time.
+// goodReport returns the report of the default plan in fake time.
 func goodReport() report {
 	return report{
 		ColdGoroutines: 1000, ColdTokenRequests: 1, ColdOK: 1000,
@@ -56,10 +57,10 @@ func goodReport() report {
 }
 
 func TestEveryPromiseIsKept(t *testing.T) {
-	r, text, complaint, status := show{plan: defaultPlan}.run(t)
+	r, text, errText, status := testRun{plan: defaultPlan}.run(t)
 	want := goodReport()
 	if d := r.SteadyDuring - want.SteadyDuring; d < -10 || d > 10 {
-		t.Errorf("arrived during a renewal: got %d, want about %d", r.SteadyDuring, want.SteadyDuring)
+		t.Errorf("requests that arrived during a renewal: got %d, want about %d", r.SteadyDuring, want.SteadyDuring)
 	}
 	want.SteadyDuring, want.Seconds = r.SteadyDuring, r.Seconds
 	if !reflect.DeepEqual(*r, want) {
@@ -68,8 +69,8 @@ func TestEveryPromiseIsKept(t *testing.T) {
 	if r.Seconds >= 20 {
 		t.Errorf("it took %v s, want less than 20", r.Seconds)
 	}
-	if status != exitOK || complaint != "" {
-		t.Errorf("exit status %d, complaint %q", status, complaint)
+	if status != exitOK || errText != "" {
+		t.Errorf("exit status %d, stderr %q", status, errText)
 	}
 	if !strings.Contains(text, "18 of 18 checks passed") {
 		t.Errorf("no summary in:\n%s", text)
@@ -81,7 +82,7 @@ func wantReadable(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSuffix(line, "\n"); len(line) > 80 || strings.ContainsAny(line, "\t\x1b") {
-			t.Errorf("not for a terminal of 80 columns: %q", line)
+			t.Errorf("does not fit a terminal of 80 columns: %q", line)
 		}
 	}
 }
@@ -93,69 +94,69 @@ func TestBrokenPromiseIsNamed(t *testing.T) {
 	slow.lifetime, slow.latency = time.Second, 600*time.Millisecond
 	for _, row := range []struct {
 		name    string
-		show    show
+		test    testRun
 		promise string
 	}{
-		{"server repeats itself", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		{"token endpoint busy once", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("token", 1, tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}})
 		}}, "any number of callers cause one token request"},
-		{"token endpoint down", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		{"token endpoint down", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("token", -1, tokentest.Fault{Status: 503})
 		}}, "all callers get the token"},
-		{"renewal slower than its window", show{plan: slow}, "no request waits for a renewal"},
-		{"expires_in is a lie", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		{"renewal slower than its window", testRun{plan: slow}, "no request waits for a renewal"},
+		{"expires_in is wrong", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Update(func(b *tokentest.Behaviour) { b.ExpiresIn = func(time.Duration) any { return 3600 } })
 		}}, "an expired token is never sent"},
-		{"API fails", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		{"API fails", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("api", 50, tokentest.Fault{})
 			srv.Fail("api", 1, tokentest.Fault{Status: 500})
 		}}, "renewals are invisible to callers"},
-		{"nothing is repeated", show{plan: small, base: only("/payments", func(req *http.Request) {
+		{"repeated requests are rejected", testRun{plan: small, base: only("/payments", func(req *http.Request) {
 			req.Header.Set("Authorization", "Bearer forged")
-		})}, "a rejected request is healed"},
-		{"bodies are damaged", show{plan: small, base: only("/payments", func(req *http.Request) {
+		})}, "a rejected request succeeds with a new token"},
+		{"bodies are damaged", testRun{plan: small, base: only("/payments", func(req *http.Request) {
 			req.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), req.Body))
 			req.ContentLength++
-		})}, "a repeated request has its body"},
-		{"the user is unknown", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		})}, "a repeated request has its whole body"},
+		{"the user is unknown", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Update(func(b *tokentest.Behaviour) { b.Users = map[string]string{} })
-		}}, "a request carries its user's token"},
-		{"revocation fails", show{plan: small, sabotage: func(srv *tokentest.Server) {
+		}}, "a user's request carries the user's token"},
+		{"revocation fails", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("revoke", -1, tokentest.Fault{Status: 500})
-		}}, "shutdown leaves no live token behind"},
-		{"revocation is not asked for", show{plan: small, base: func(base http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(req *http.Request) (*http.Response, error) {
+		}}, "after shutdown no token is live"},
+		{"revocation requests are lost", testRun{plan: small, base: func(base http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(req *http.Request) (*http.Response, error) {
 				if req.URL.Path == "/revoke" {
-					return nil, errors.New("the way is cut off")
+					return nil, errors.New("no connection")
 				}
 				return base.RoundTrip(req)
 			})
-		}}, "shutdown forgets no token"},
+		}}, "shutdown revokes every live token"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r, text, complaint, status := row.show.run(t)
+			r, text, errText, status := row.test.run(t)
 			if status != exitBroken {
 				t.Errorf("exit status %d, want %d", status, exitBroken)
 			}
-			if !strings.Contains(complaint, "broken: "+row.promise+" (") {
-				t.Errorf("complaint: %q, want %q", complaint, row.promise)
+			if !strings.Contains(errText, "broken: "+row.promise+" (") {
+				t.Errorf("stderr: got %q, want %q", errText, row.promise)
 			}
 			if got := strings.Count(text, "BROKEN"); got != len(r.Broken) {
-				t.Errorf("BROKEN stands %d times in the text, want %d:\n%s", got, len(r.Broken), text)
+				t.Errorf("BROKEN is %d times in the text, want %d:\n%s", got, len(r.Broken), text)
 			}
 		})
 	}
 }
 
-// roundTripper is a function as a transport.
-type roundTripper func(*http.Request) (*http.Response, error)
+// roundTrip is a function that is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
 
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// only returns a transport that changes a copy of the requests for one path.
+// only returns a function that wraps a transport and changes the requests for one path.
 func only(path string, change func(*http.Request)) func(http.RoundTripper) http.RoundTripper {
 	return func(base http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
+		return roundTrip(func(req *http.Request) (*http.Response, error) {
 			if req.URL.Path == path {
 				req = req.Clone(req.Context())
 				change(req)
@@ -165,9 +166,9 @@ func only(path string, change func(*http.Request)) func(http.RoundTripper) http.
 	}
 }
 
-func TestEveryNumberIsJudged(t *testing.T) {
+func TestEveryNumberIsChecked(t *testing.T) {
 	rowsOf := func(r *report) (all []row) {
-		for _, s := range (&stage{}).scenarios() {
+		for _, s := range (&environment{}).scenarios() {
 			all = append(all, s.rows(r)...)
 		}
 		return all
@@ -179,7 +180,7 @@ func TestEveryNumberIsJudged(t *testing.T) {
 	}{
 		{"nothing", func(r *report) {}, 0},
 		{"more renewals than due", func(r *report) { r.Renewals = 4 }, 0},
-		{"slow way", func(r *report) { r.SteadyLongest = 900 }, 0},
+		{"slow request", func(r *report) { r.SteadyLongest = 900 }, 0},
 		{"cold token requests", func(r *report) { r.ColdTokenRequests = 2 }, 1},
 		{"cold answers", func(r *report) { r.ColdOK-- }, 1},
 		{"renewals", func(r *report) { r.Renewals = 1 }, 1},
@@ -197,13 +198,13 @@ func TestEveryNumberIsJudged(t *testing.T) {
 		{"revoked", func(r *report) { r.Revoked = 3 }, 1},
 		{"forgotten", func(r *report) { r.Forgotten = 1 }, 1},
 		{"live after", func(r *report) { r.LiveAfter = 1 }, 1},
-		{"open after", func(r *report) { r.ClosedAfter = false }, 1},
+		{"not closed after", func(r *report) { r.ClosedAfter = false }, 1},
 		{"two", func(r *report) { r.LiveAfter, r.ColdOK = 1, 0 }, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := goodReport()
 			row.change(&r)
-			r.judge(rowsOf(&r))
+			r.check(rowsOf(&r))
 			status := verdict(&r, io.Discard)
 			if len(r.Broken) != row.want || (status == exitOK) != (row.want == 0) {
 				t.Errorf("got %q, exit status %d, want %d broken promises", r.Broken, status, row.want)

@@ -14,7 +14,7 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// remoteFlags name a server of the user's own.
+// remoteFlags are the flags for the user's own server.
 type remoteFlags struct {
 	tokenURL, revokeURL, clientID, secretEnv, auth, scope, get string
 	goroutines                                                 int
@@ -23,17 +23,17 @@ type remoteFlags struct {
 var remoteNames = []string{"revoke-url", "client-id", "client-secret-env", "client-auth", "scope", "get", "n"}
 
 func (rf *remoteFlags) register(flags *flag.FlagSet) {
-	flags.StringVar(&rf.tokenURL, "token-url", "", "token endpoint of your server; default: a server started here")
-	flags.StringVar(&rf.revokeURL, "revoke-url", "", "its revocation endpoint, if it has one")
+	flags.StringVar(&rf.tokenURL, "token-url", "", "token endpoint of your server; default: start a local server")
+	flags.StringVar(&rf.revokeURL, "revoke-url", "", "revocation endpoint of your server, if it has one")
 	flags.StringVar(&rf.clientID, "client-id", "", "client identifier")
-	flags.StringVar(&rf.secretEnv, "client-secret-env", "", "name of the environment variable with the client's secret")
+	flags.StringVar(&rf.secretEnv, "client-secret-env", "", "name of the environment variable that holds the client secret")
 	flags.StringVar(&rf.auth, "client-auth", "basic", "how the client authenticates: basic, basic-raw, post or none")
 	flags.StringVar(&rf.scope, "scope", "", "scopes, separated by spaces")
 	flags.StringVar(&rf.get, "get", "", "URL to get with the token")
-	flags.IntVar(&rf.goroutines, "n", 20, "goroutines that ask for the token and the URL")
+	flags.IntVar(&rf.goroutines, "n", 20, "number of goroutines that get the token and the URL")
 }
 
-// given returns the name of a remote flag that was set.
+// given returns the name of a remote flag that was set, or "".
 func (rf *remoteFlags) given(flags *flag.FlagSet) (name string) {
 	flags.Visit(func(f *flag.Flag) {
 		for _, known := range remoteNames {
@@ -45,7 +45,8 @@ func (rf *remoteFlags) given(flags *flag.FlagSet) (name string) {
 	return name
 }
 
-// clientAuth reads the secret where it does not show in a list of processes.
+// clientAuth returns the client authentication. The secret comes from the environment, since the
+// arguments of a process are public.
 func (rf *remoteFlags) clientAuth() (tokencache.ClientAuth, error) {
 	if rf.auth == "none" {
 		return tokencache.NoClientAuth(), nil
@@ -59,16 +60,17 @@ func (rf *remoteFlags) clientAuth() (tokencache.ClientAuth, error) {
 		return nil, fmt.Errorf("-client-auth %q is not basic, basic-raw, post or none", rf.auth)
 	}
 	if rf.secretEnv == "" {
-		return nil, errors.New("-client-secret-env is missing")
+		return nil, errors.New("-client-secret-env is required")
 	}
 	secret := os.Getenv(rf.secretEnv)
 	if secret == "" {
-		return nil, errors.New("the environment variable that -client-secret-env names is empty")
+		return nil, errors.New("the environment variable named by -client-secret-env is empty")
 	}
 	return method(secret), nil
 }
 
-// remote fetches a token of a server, uses it and shuts down. An error is about the flags.
+// remote fetches a token from the user's server, uses it, and shuts down. It returns an error only
+// for invalid flags.
 func remote(ctx context.Context, rf remoteFlags, text io.Writer) (result, error) {
 	if rf.goroutines < 1 {
 		return nil, fmt.Errorf("-n %d is less than 1", rf.goroutines)
@@ -116,7 +118,7 @@ func (r *remoteReport) fetch(ctx context.Context, src *tokencache.Source) bool {
 	return err == nil
 }
 
-// get counts the answers. A 401 in the end means that the API does not want this server's tokens.
+// get sends a request and counts the answer. A 401 that remains after a renewal is a failure.
 func (r *remoteReport) get(ctx context.Context, client *http.Client, address string) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -151,7 +153,7 @@ func get(ctx context.Context, client *http.Client, address string) (status int, 
 	return resp.StatusCode, err
 }
 
-// end shuts down, after an interrupt as well.
+// end shuts the cache down, even after an interrupt.
 func (r *remoteReport) end(ctx context.Context, cache *tokencache.Cache) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

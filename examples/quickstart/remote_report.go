@@ -11,11 +11,11 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// A remoteReport says what happened, as far as a client can know.
+// A remoteReport holds the numbers of a run against the user's own server, as seen by the client.
 type remoteReport struct {
 	Goroutines    int            `json:"goroutines"`
 	TokenRequests int            `json:"token_requests"`
-	TokenSeconds  float64        `json:"token_lifetime_seconds"` // 0: not said
+	TokenSeconds  float64        `json:"token_lifetime_seconds"` // 0 if unknown
 	GotToken      int            `json:"goroutines_with_token"`
 	Gets          int            `json:"get_requests"`
 	Answers       map[string]int `json:"get_answers,omitempty"`
@@ -29,7 +29,7 @@ type remoteReport struct {
 
 func (r *remoteReport) broken() []string { return r.Broken }
 
-// fail names a failure once, however many goroutines met it.
+// fail records a failure, once for any number of goroutines.
 func (r *remoteReport) fail(what string, err error) {
 	text := what + ": " + withoutURL(err).Error()
 	if !slices.Contains(r.Broken, text) {
@@ -37,13 +37,14 @@ func (r *remoteReport) fail(what string, err error) {
 	}
 }
 
+// locked calls f with r.mu held.
 func (r *remoteReport) locked(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f()
 }
 
-// hooks count what a client can see of the server's side.
+// hooks returns hooks that count token requests and revocations.
 func (r *remoteReport) hooks() tokencache.Hooks {
 	return tokencache.Hooks{
 		FetchStarted: func(context.Context, tokencache.Fetch) { r.locked(func() { r.TokenRequests++ }) },

@@ -11,7 +11,7 @@ import (
 
 const clientSecret = "s3cr:t+of the client"
 
-// A remoteRun is one run against a server of the user's own.
+// A remoteRun is a run against the user's own server.
 type remoteRun struct {
 	*testing.T
 	srv            *tokentest.Server
@@ -19,7 +19,8 @@ type remoteRun struct {
 	stdout, stderr string
 }
 
-// runRemote runs the program with flags that name a new server, and more. $URL in a flag is the server's address.
+// runRemote runs the program with the flags for a new server, and more. $URL in a flag is replaced
+// by the server's URL.
 func runRemote(t *testing.T, b tokentest.Behaviour, more ...string) *remoteRun {
 	t.Helper()
 	b.ClientSecret = clientSecret
@@ -27,8 +28,10 @@ func runRemote(t *testing.T, b tokentest.Behaviour, more ...string) *remoteRun {
 	t.Cleanup(srv.Close)
 	t.Setenv("QUICKSTART_SECRET", clientSecret)
 	t.Setenv("QUICKSTART_WRONG", clientSecret+"!")
-	args := []string{"-token-url", "$URL/token", "-revoke-url", "$URL/revoke", "-client-id", "client",
-		"-client-secret-env", "QUICKSTART_SECRET", "-scope", "accounts.read  payments.write"}
+	args := []string{
+		"-token-url", "$URL/token", "-revoke-url", "$URL/revoke", "-client-id", "client",
+		"-client-secret-env", "QUICKSTART_SECRET", "-scope", "accounts.read  payments.write",
+	}
 	args = append(args, more...)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "$URL", srv.URL)
@@ -102,13 +105,13 @@ func TestRemoteServerWithoutURLToGet(t *testing.T) {
 	r.want("live tokens", len(r.srv.Live()), 0)
 }
 
-func TestRemoteServerThatFails(t *testing.T) {
+func TestRemoteServerFails(t *testing.T) {
 	always := func(*http.Request) bool { return true }
 	for _, row := range []struct {
 		name   string
 		server tokentest.Behaviour
 		args   []string
-		say    string
+		want   string
 	}{
 		{"wrong secret", tokentest.Behaviour{}, []string{"-client-secret-env", "QUICKSTART_WRONG"}, "client was refused"},
 		{"API answers 401", tokentest.Behaviour{Unauthorized: always}, []string{"-get", "$URL/?key=hidden"}, "refused the token"},
@@ -119,7 +122,7 @@ func TestRemoteServerThatFails(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			r := runRemote(t, row.server, row.args...)
 			r.want("exit status", r.status, exitBroken)
-			r.wantText(r.stderr, row.say)
+			r.wantText(r.stderr, row.want)
 			if strings.Contains(r.stdout+r.stderr, "hidden") {
 				r.Errorf("the query was printed: %q %q", r.stdout, r.stderr)
 			}
@@ -128,7 +131,7 @@ func TestRemoteServerThatFails(t *testing.T) {
 	}
 }
 
-func TestFlagsThatMakeNoSense(t *testing.T) {
+func TestInvalidFlags(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		args []string
@@ -147,7 +150,7 @@ func TestFlagsThatMakeNoSense(t *testing.T) {
 			r := runRemote(t, tokentest.Behaviour{}, row.args...)
 			r.want("exit status", r.status, exitUsage)
 			r.want("stdout", r.stdout, "")
-			r.want("says something", r.stderr != "", true)
+			r.want("has an error message", r.stderr != "", true)
 			r.want("requests", len(r.srv.Requests()), 0)
 		})
 	}

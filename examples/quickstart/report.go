@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A report holds the numbers of a run. The server counted them, except how many requests were sent.
+// A report holds the numbers of a run. All of them are counted by the server, except the numbers of
+// requests sent.
 type report struct {
 	ColdGoroutines    int `json:"cold_goroutines"`
 	ColdTokenRequests int `json:"cold_token_requests"`
@@ -50,8 +51,8 @@ type report struct {
 
 func (r *report) broken() []string { return r.Broken }
 
-// judge counts the promises among the rows and names those that were broken.
-func (r *report) judge(rows []row) {
+// check adds the promises in rows to the report, and those that are broken.
+func (r *report) check(rows []row) {
 	for _, w := range rows {
 		if w.promise == "" {
 			continue
@@ -63,7 +64,7 @@ func (r *report) judge(rows []row) {
 	}
 }
 
-// A row is one number, and the promise that depends on it if there is one.
+// A row is one number and, if promise is not empty, the promise that it has to keep.
 type row struct {
 	label, value string
 	want         string
@@ -98,7 +99,7 @@ func printSummary(w io.Writer, r *report) {
 	fmt.Fprintf(w, "\n%d of %d checks passed, in %.1f s.\n", r.Promises-len(r.Broken), r.Promises, r.Seconds)
 }
 
-// thousands renders a number as people read it.
+// thousands formats n with commas.
 func thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {

@@ -13,69 +13,71 @@ import (
 
 const balancesScope = "balances.read"
 
-// steadyTraffic goes on while tokens expire and are renewed.
-func (st *stage) steadyTraffic(ctx context.Context, r *report) {
-	st.setLifetime(st.lifetime)
-	defer st.setLifetime(longLived)
-	balances := st.cache.ClientCredentials(balancesScope)
-	if _, err := balances.TokenContext(ctx); err != nil { // waiting for the first token is no renewal
-		st.failed(err)
+// steadyTraffic sends requests while tokens expire and are renewed.
+func (env *environment) steadyTraffic(ctx context.Context, r *report) {
+	env.setLifetime(env.lifetime)
+	defer env.setLifetime(longLived)
+	balances := env.cache.ClientCredentials(balancesScope)
+	if _, err := balances.TokenContext(ctx); err != nil { // the wait for the first token does not count
+		env.failed(err)
 	}
-	client := st.client(balances)
-	st.srv.ResetLog()
+	client := env.client(balances)
+	env.srv.ResetLog()
 	start := time.Now()
 	var sent atomic.Int64
-	together(st.workers, func(i int) {
-		time.Sleep(st.pace * time.Duration(i) / time.Duration(st.workers)) // not in step with the others
-		tick := time.NewTicker(st.pace)
+	together(env.workers, func(i int) {
+		time.Sleep(env.pace * time.Duration(i) / time.Duration(env.workers)) // spread the workers evenly
+		tick := time.NewTicker(env.pace)
 		defer tick.Stop()
-		for time.Since(start) < st.steady && ctx.Err() == nil {
+		for time.Since(start) < env.steady && ctx.Err() == nil {
 			sent.Add(1)
-			st.send(ctx, client, http.MethodGet, "/balances", "")
+			env.send(ctx, client, http.MethodGet, "/balances", "")
 			<-tick.C
 		}
 	})
 	r.SteadySeconds = seconds(time.Since(start))
 	r.SteadyRequests = int(sent.Load())
-	r.SteadyFailures = r.SteadyRequests - st.count(answered(http.StatusOK))
-	r.SteadyRejected = st.count(answered(http.StatusUnauthorized))
-	r.Renewals = st.count(asksFor(balancesScope))
-	r.renewalsDue = int(st.steady / st.lifetime)
-	st.findWaiting(r)
+	r.SteadyFailures = r.SteadyRequests - env.count(answered(http.StatusOK))
+	r.SteadyRejected = env.count(answered(http.StatusUnauthorized))
+	r.Renewals = env.count(asksFor(balancesScope))
+	r.renewalsDue = int(env.steady / env.lifetime)
+	env.findWaiting(r)
 }
 
 // findWaiting counts the requests that waited for a renewal.
 //
-// Who waits for a renewal leaves with the token that it brings: one that was not issued yet when the request began. A
-// goroutine that the scheduler holds up just before the end of a renewal leaves with it too, without having waited; so the
-// last quarter of a renewal does not count. Were callers to wait, those of the first three quarters would show.
-func (st *stage) findWaiting(r *report) {
+// A request that waited carries the new token, which was not yet issued when the request began. A
+// request whose goroutine was not scheduled for a moment just before the end of a renewal also
+// carries the new token, but did not wait. Therefore the last quarter of a renewal does not count.
+// If callers did wait, those from the first three quarters would be counted.
+func (env *environment) findWaiting(r *report) {
 	issued := make(map[string]time.Duration)
-	for _, t := range st.srv.Tokens() {
-		issued[t.Value] = t.Issued.Sub(st.epoch)
+	for _, t := range env.srv.Tokens() {
+		issued[t.Value] = t.Issued.Sub(env.epoch)
 	}
-	log := st.srv.Requests()
-	renewing := st.renewalTimes(log)
+	log := env.srv.Requests()
+	renewing := env.renewalTimes(log)
 	var longest time.Duration
 	for _, q := range log {
 		if q.Endpoint != "api" {
 			continue
 		}
-		ns, _ := strconv.ParseInt(q.Header.Get(began), 10, 64) // we wrote it
+		ns, _ := strconv.ParseInt(q.Header.Get(began), 10, 64) // written by send
 		beganAt := time.Duration(ns)
-		if issued[q.Token]-beganAt > st.latency/4 {
+		if issued[q.Token]-beganAt > env.latency/4 {
 			r.SteadyBlocked++
 		}
 		if renewing(q.Time) {
 			r.SteadyDuring++
 		}
-		longest = max(longest, q.Time.Sub(st.epoch)-beganAt)
+		longest = max(longest, q.Time.Sub(env.epoch)-beganAt)
 	}
 	r.SteadyLongest = float64(longest.Microseconds()) / 1000
 }
 
-// renewalTimes returns a function that reports whether the server was at work on a token request at a time.
-func (st *stage) renewalTimes(log []tokentest.Request) func(time.Time) bool {
+// renewalTimes returns a function that reports whether a token request was in progress at a given
+// time.
+func (env *environment) renewalTimes(log []tokentest.Request) func(time.Time) bool {
 	var arrivals []time.Time
 	for _, q := range log {
 		if q.Endpoint == "token" {
@@ -84,7 +86,7 @@ func (st *stage) renewalTimes(log []tokentest.Request) func(time.Time) bool {
 	}
 	return func(at time.Time) bool {
 		return slices.ContainsFunc(arrivals, func(arrival time.Time) bool {
-			return !at.Before(arrival) && at.Sub(arrival) < st.latency
+			return !at.Before(arrival) && at.Sub(arrival) < env.latency
 		})
 	}
 }
@@ -96,7 +98,7 @@ func steadyRows(r *report) []row {
 		atLeast("requests that arrived during a renewal", r.SteadyDuring, min(r.renewalsDue, 1),
 			"a renewal does not stop the traffic"),
 		exactly("requests that waited for a renewal", r.SteadyBlocked, 0, "no request waits for a renewal"),
-		shown("longest way to the API", strconv.FormatFloat(r.SteadyLongest, 'f', 1, 64)+" ms"),
+		shown("longest time to reach the API", strconv.FormatFloat(r.SteadyLongest, 'f', 1, 64)+" ms"),
 		exactly("requests rejected with 401", r.SteadyRejected, 0, "an expired token is never sent"),
 		exactly("failures", r.SteadyFailures, 0, "renewals are invisible to callers"),
 	}

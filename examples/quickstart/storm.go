@@ -12,33 +12,34 @@ import (
 
 const paymentsScope = "payments.write"
 
-// storm: the token is revoked while every goroutine has a POST under way with it.
-func (st *stage) storm(ctx context.Context, r *report) {
-	payments := st.cache.ClientCredentials(paymentsScope)
+// storm revokes the token while every goroutine has a POST with it in progress.
+func (env *environment) storm(ctx context.Context, r *report) {
+	payments := env.cache.ClientCredentials(paymentsScope)
 	if _, err := payments.TokenContext(ctx); err != nil {
-		st.failed(err)
+		env.failed(err)
 	}
-	client := st.client(payments)
-	st.srv.ResetLog()
-	st.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = st.revokeUnder(st.goroutines) })
-	together(st.goroutines, func(i int) { st.send(ctx, client, http.MethodPost, "/payments", payment(i)) })
-	st.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = nil })
+	client := env.client(payments)
+	env.srv.ResetLog()
+	env.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = env.revokeUnder(env.goroutines) })
+	together(env.goroutines, func(i int) { env.send(ctx, client, http.MethodPost, "/payments", payment(i)) })
+	env.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = nil })
 
-	r.StormRequests = st.goroutines
-	r.StormTokenRequests = st.count(asksFor(paymentsScope))
-	r.StormRejected = st.count(answered(http.StatusUnauthorized))
-	r.StormOK = st.count(answered(http.StatusOK))
-	r.StormBodies = st.intactPayments()
+	r.StormRequests = env.goroutines
+	r.StormTokenRequests = env.count(asksFor(paymentsScope))
+	r.StormRejected = env.count(answered(http.StatusUnauthorized))
+	r.StormOK = env.count(answered(http.StatusOK))
+	r.StormBodies = env.intactPayments()
 }
 
-// revokeUnder lets the API hold n requests until the last of them has arrived, and revokes their token before it looks
-// at it. Those that come later, repeated with a new token, pass.
-func (st *stage) revokeUnder(n int) func(*http.Request) bool {
+// revokeUnder returns a function for Behaviour.Unauthorized. It holds n requests until the last of
+// them has arrived, and then revokes their token before the API checks it. It does not hold later
+// requests, which carry a new token.
+func (env *environment) revokeUnder(n int) func(*http.Request) bool {
 	var arrived atomic.Int64
 	revoked := make(chan struct{})
 	return func(req *http.Request) bool {
 		if arrived.Add(1) == int64(n) {
-			st.srv.RevokeSubject("client")
+			env.srv.RevokeSubject("client")
 			close(revoked)
 		}
 		select {
@@ -49,21 +50,21 @@ func (st *stage) revokeUnder(n int) func(*http.Request) bool {
 	}
 }
 
-// payment is the body of one POST, unlike any other.
+// payment returns the body of POST i. All bodies differ.
 func payment(i int) string {
 	return fmt.Sprintf("payment %d %s end", i, strings.Repeat(string(rune('a'+i%26)), 1024))
 }
 
-// intactPayments counts the payments that were accepted exactly once, with every byte.
-func (st *stage) intactPayments() int {
+// intactPayments counts the payments whose whole body was accepted exactly once.
+func (env *environment) intactPayments() int {
 	accepted := make(map[string]int)
-	for _, q := range st.srv.Requests() {
+	for _, q := range env.srv.Requests() {
 		if answered(http.StatusOK)(&q) {
 			accepted[string(q.Body)]++
 		}
 	}
 	intact := 0
-	for i := range st.goroutines {
+	for i := range env.goroutines {
 		if accepted[payment(i)] == 1 {
 			intact++
 		}
@@ -73,9 +74,9 @@ func (st *stage) intactPayments() int {
 
 func stormRows(r *report) []row {
 	return []row{
-		exactly("POSTs rejected with 401", r.StormRejected, r.StormRequests, "every request was hit by the revocation"),
+		exactly("POSTs rejected with 401", r.StormRejected, r.StormRequests, "the revocation affects every request"),
 		exactly("token requests", r.StormTokenRequests, 1, "a revoked token costs one renewal"),
-		exactly("POSTs answered 200 in the end", r.StormOK, r.StormRequests, "a rejected request is healed"),
-		exactly("bodies accepted once and intact", r.StormBodies, r.StormRequests, "a repeated request has its body"),
+		exactly("POSTs answered 200 in the end", r.StormOK, r.StormRequests, "a rejected request succeeds with a new token"),
+		exactly("bodies accepted once, intact", r.StormBodies, r.StormRequests, "a repeated request has its whole body"),
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
@@ -12,10 +13,10 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// remote is the program against a real server; nil if the environment names none. Its requests pass through a proxy on
-// loopback in this process, which keeps the transcript. Answers of the API other than those of authentication are
-// somebody's data, and left out of it.
-func remote(getenv func(string) string) (*program, error) {
+// remote returns a demo that uses the server named by the environment, or nil if it names none. The
+// requests go through a recording proxy on loopback. Only the answers of the authentication
+// endpoints are shown, since others contain the user's data.
+func remote(getenv func(string) string) (*demo, error) {
 	required := []string{"CLIENT_KEY", "CLIENT_SECRET", "REDIRECT_URI", "ACCESS_ID", "ACCESS_SECRET"}
 	env, missing := map[string]string{}, []string{}
 	for _, name := range append([]string{"BASE_URL", "CREDENTIAL_TYPE"}, required...) {
@@ -32,35 +33,35 @@ func remote(getenv func(string) string) (*program, error) {
 	case len(env) == 0:
 		return nil, nil
 	case len(missing) > 0:
-		return nil, fmt.Errorf("the environment lacks %s", strings.Join(missing, ", "))
+		return nil, fmt.Errorf("missing environment variables: %s", strings.Join(missing, ", "))
 	}
 	target, err := url.Parse(cmp.Or(env["BASE_URL"], sensibill.SandboxURL))
 	if err != nil || target.Host == "" || target.Scheme != "https" && target.Hostname() != "127.0.0.1" {
-		return nil, fmt.Errorf("SENSIBILL_BASE_URL is no https URL")
+		return nil, errors.New("SENSIBILL_BASE_URL is not an https URL")
 	}
-	p := &program{server: tokentest.NewEmulator(&httputil.ReverseProxy{
+	d := &demo{server: tokentest.NewEmulator(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host}) },
-		// A connection that is used once is one on which net/http repeats nothing.
+		// On a new connection, net/http does not repeat a request.
 		Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment},
 	})}
 	base := strings.TrimSuffix(target.Path, "/")
-	p.showBody = func(path string) bool {
+	d.showBody = func(path string) bool {
 		endpoint := strings.TrimPrefix(path, base+"/")
 		return endpoint == sensibill.StepAuthorizationGrant || endpoint == sensibill.StepAccessToken || endpoint == "invalidate"
 	}
-	o := sensibill.Options{BaseURL: p.server.URL + base, RedirectURI: env["REDIRECT_URI"], CredentialType: env["CREDENTIAL_TYPE"]}
-	if err := p.setUp(o, env["CLIENT_KEY"], env["CLIENT_SECRET"]); err != nil {
-		p.close()
+	o := sensibill.Options{BaseURL: d.server.URL + base, RedirectURI: env["REDIRECT_URI"], CredentialType: env["CREDENTIAL_TYPE"]}
+	if err := d.setUp(o, env["CLIENT_KEY"], env["CLIENT_SECRET"]); err != nil {
+		d.close()
 		return nil, err
 	}
-	user := p.user(o, env["ACCESS_ID"], env["ACCESS_SECRET"])
+	user := d.user(o, env["ACCESS_ID"], env["ACCESS_SECRET"])
 	me := "GET " + base + "/users/me: 200"
-	p.stages = []stage{
-		{"The user logs in: the credentials for a code, the code for a token", p.call(user, http.StatusOK), []string{
+	d.steps = []step{
+		{"The user logs in: credentials for a code, the code for a token", d.call(user, http.StatusOK), []string{
 			"GET " + base + "/authorizationGrant: [23]0?", "POST " + base + "/accessToken authorization_code: 200", me,
 		}},
-		{"The next request takes the token that there is", p.call(user, http.StatusOK), []string{me}},
-		{"Shutdown: the token ends itself", p.shutdown(func() error { return nil }), []string{"POST " + base + "/invalidate: 200"}},
+		{"The next request uses the cached token", d.call(user, http.StatusOK), []string{me}},
+		{"Shutdown: the token is invalidated", d.shutdown(func() error { return nil }), []string{"POST " + base + "/invalidate: 200"}},
 	}
-	return p, nil
+	return d, nil
 }

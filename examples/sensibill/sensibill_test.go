@@ -12,15 +12,15 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// play runs the program with an environment and returns what it printed and its exit status.
-func play(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, status int) {
+// runProgram runs the program with an environment and returns what it printed and its exit status.
+func runProgram(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	var out, complaints bytes.Buffer
-	status = shown.Run(t.Context(), args, func(name string) string { return env[name] }, &out, &complaints)
-	return out.String(), complaints.String(), status
+	var out, errOut bytes.Buffer
+	status = example.Run(t.Context(), args, func(name string) string { return env[name] }, &out, &errOut)
+	return out.String(), errOut.String(), status
 }
 
-// secrets are what must never be printed.
+// secrets must never be printed.
 var secrets = []string{"carols+secret=1", "wrong+secret=1", "builder-builder", sensibilltest.ClientSecret}
 
 func wantNoSecret(t *testing.T, text string) {
@@ -32,19 +32,19 @@ func wantNoSecret(t *testing.T, text string) {
 	}
 }
 
-func TestTheEmulatorSeesWhatItShould(t *testing.T) {
-	stdout, stderr, status := play(t, nil)
+func TestTheExpectedRequestsAreReceived(t *testing.T) {
+	stdout, stderr, status := runProgram(t, nil)
 	if status != show.OK || stderr != "" {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
-	if !strings.Contains(stdout, "The server saw what it should have: 24 requests.") {
+	if !strings.Contains(stdout, "The server received the 24 expected requests.") {
 		t.Errorf("no summary in:\n%s", stdout)
 	}
 	wantNoSecret(t, stdout)
 }
 
-func TestJSONIsTheTranscript(t *testing.T) {
-	stdout, stderr, status := play(t, nil, "-json")
+func TestTheTranscriptAsJSON(t *testing.T) {
+	stdout, stderr, status := runProgram(t, nil, "-json")
 	if status != show.OK || stderr != "" || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
@@ -60,17 +60,17 @@ func TestJSONIsTheTranscript(t *testing.T) {
 	wantNoSecret(t, stdout)
 }
 
-// The emulator takes the place of a real server.
-func TestARealServer(t *testing.T) {
+// An emulator stands in for Sensibill.
+func TestARemoteServer(t *testing.T) {
 	e := sensibilltest.New(sensibilltest.Behaviour{})
 	defer e.Close()
 	bob := sensibilltest.DefaultUsers()[1]
 	for _, row := range []struct {
 		name, variable, value string
 		status                int
-		says                  string
+		want                  string
 	}{
-		{"all is well", "CREDENTIAL_TYPE", "sensibill", show.OK, ""},
+		{"success", "CREDENTIAL_TYPE", "sensibill", show.OK, ""},
 		{"wrong password", "ACCESS_SECRET", "wrong+secret=1", show.Broken, "authorizationGrant failed: 401"},
 		{"wrong client", "CLIENT_SECRET", "wrong+secret=1", show.Broken, "accessToken failed: 401"},
 		{"plain http", "BASE_URL", "http://sensibill.example.com/api/v1", show.Usage, "https"},
@@ -83,8 +83,8 @@ func TestARealServer(t *testing.T) {
 				"SENSIBILL_ACCESS_ID": bob.AccessID, "SENSIBILL_ACCESS_SECRET": bob.AccessSecret,
 			}
 			env["SENSIBILL_"+row.variable] = row.value
-			stdout, stderr, status := play(t, env)
-			if status != row.status || !strings.Contains(stderr, row.says) {
+			stdout, stderr, status := runProgram(t, env)
+			if status != row.status || !strings.Contains(stderr, row.want) {
 				t.Errorf("exit status %d, want %d: %s", status, row.status, stderr)
 			}
 			wantNoSecret(t, stdout+stderr)
@@ -94,20 +94,20 @@ func TestARealServer(t *testing.T) {
 		})
 	}
 	if access, _ := e.Live(); access != 0 {
-		t.Errorf("%d tokens are alive", access)
+		t.Errorf("%d tokens are still valid", access)
 	}
 }
 
-func TestWhatTheServerShouldHaveSeenIsCompared(t *testing.T) {
-	p, err := emulated()
+func TestUnexpectedRequestsAreReported(t *testing.T) {
+	d, err := emulated()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
-	p.stages = p.stages[:2]
-	p.stages[1].play = p.stages[0].play // registers the user again, instead of logging in
-	p.play(t.Context(), &bytes.Buffer{})
-	if len(p.broken) != 2 || !strings.Contains(p.broken[1], "the server saw") {
-		t.Errorf("got %q, want two complaints", p.broken)
+	defer d.close()
+	d.steps = d.steps[:2]
+	d.steps[1].do = d.steps[0].do // registers the user again, instead of logging in
+	d.run(t.Context(), &bytes.Buffer{})
+	if len(d.broken) != 2 || !strings.Contains(d.broken[1], "the server received") {
+		t.Errorf("got %q, want two differences", d.broken)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// The base URLs of finAPI Access and of Web Form 2.0, which accepts the tokens of Access.
+// The base URLs of finAPI Access, and of Web Form 2.0, which accepts Access tokens.
 const (
 	SandboxURL        = "https://sandbox.finapi.io"
 	LiveURL           = "https://live.finapi.io"
@@ -17,27 +17,32 @@ const (
 	WebFormLiveURL    = "https://webform-live.finapi.io"
 )
 
-// A Version of finAPI Access. A mandator is bound to one; the other answers 403.
+// A Version is a version of finAPI Access. A mandator belongs to one version; the other answers
+// 403.
 type Version int
 
 const (
-	V1 Version = iota // /oauth/token and /oauth/revoke, whose parameters are in the query
-	V2                // /api/v2/oauth/token and /api/v2/oauth/revoke, with forms
+	V1 Version = iota // /oauth/token and /oauth/revoke; a revocation has its parameters in the query
+	V2                // /api/v2/oauth/token and /api/v2/oauth/revoke; both take forms
 )
 
-// Options say which finAPI is meant. They hold no secret; the zero value is Access V1 in the sandbox.
+// Options selects a finAPI environment. It holds no secrets. The zero value is Access V1 in the
+// sandbox.
 type Options struct {
-	// BaseURL is where Access is, without the path of a version. Default: SandboxURL.
+	// BaseURL is the base URL of Access, without the path of a version. Default: SandboxURL.
 	BaseURL string
 
 	// Version is the mandator's version of Access. Default: V1.
 	Version Version
 
-	// RequestID returns the X-Request-Id of a token or revocation request, given the context of its first caller; it runs
-	// concurrently. More than 255 bytes stop the request before it is sent, none are left out. Default: finAPI's own.
+	// RequestID returns the X-Request-Id of a token or revocation request. ctx is that of the first
+	// caller waiting for the request. RequestID must be safe for concurrent use. If it returns more
+	// than 255 bytes, the request fails before it is sent; if it returns "", no header is sent.
+	// Default: finAPI chooses the ID.
 	RequestID func(ctx context.Context) string
 
-	// AcceptLanguage is the language of error messages, "en" for example. Default: finAPI's own, German.
+	// AcceptLanguage is the language of error messages, such as "en". Default: none sent; finAPI
+	// answers in German.
 	AcceptLanguage string
 }
 
@@ -55,8 +60,9 @@ func (o Options) endpoint(name string) string {
 	return o.base() + "/oauth/" + name
 }
 
-// Config returns the configuration of a cache for one finAPI client. It can be changed further before it is given to
-// [tokencache.New]: set MaxAge as a limit for tokens that never expire, HTTPClient, Hooks or Logger.
+// Config returns the configuration of a cache for one finAPI client. The caller may change it
+// before passing it to [tokencache.New], for example to set HTTPClient, Hooks, Logger, or a MaxAge
+// for tokens that never expire.
 func Config(o Options, clientID, clientSecret string) tokencache.Config {
 	cfg := tokencache.Config{
 		TokenURL: o.endpoint("token"), RevokeURL: o.endpoint("revoke"),
@@ -75,7 +81,7 @@ func Config(o Options, clientID, clientSecret string) tokencache.Config {
 func (o Options) requestHeader(ctx context.Context) (http.Header, error) {
 	id := o.RequestID(ctx)
 	if len(id) > 255 {
-		return nil, fmt.Errorf("finapi: the request ID has %d bytes, finAPI accepts 255", len(id))
+		return nil, fmt.Errorf("finapi: the request ID has %d bytes; finAPI accepts at most 255", len(id))
 	}
 	if id == "" {
 		return nil, nil
@@ -83,8 +89,9 @@ func (o Options) requestHeader(ctx context.Context) (http.Header, error) {
 	return http.Header{"X-Request-Id": {id}}, nil
 }
 
-// Origins returns the origins that the tokens are for: Access, and Web Form 2.0 if BaseURL is SandboxURL or LiveURL. It is
-// for [tokencache.Transport.Origins], so that one client serves both and no other host sees a token.
+// Origins returns the origins that accept the tokens: Access, and Web Form 2.0 if BaseURL is
+// SandboxURL or LiveURL. Use it for [tokencache.Transport.Origins], so that one client serves both
+// and no other host receives a token.
 func Origins(o Options) []string {
 	switch base := o.base(); base {
 	case SandboxURL:

@@ -16,14 +16,15 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect returns what finAPI does differently from the RFCs. [Config] has it in; it is for those who make their own
-// configuration.
+// Dialect returns what finAPI does differently from the RFCs. [Config] includes it; call Dialect
+// only to build a configuration without Config.
 func Dialect(o Options) tokencache.Dialect {
 	return tokencache.Dialect{Lifetime: lifetime, Failure: failure, Revocation: o.revocation}
 }
 
-// lifetime reads expires_in, which is always a number of seconds, never a time, and may be any 32-bit one. 0 means that the
-// token never expires; it is reported as "does not say", so that Config.MaxAge can be a limit.
+// lifetime reads expires_in, which is always a number of seconds, never a timestamp, and may be any
+// 32-bit number. 0 means that the token never expires. It is returned as 0, "unknown", rather than
+// as NeverExpires, so that Config.MaxAge applies.
 func lifetime(fields map[string]any, start time.Time) time.Duration {
 	seconds, err := strconv.ParseUint(fmt.Sprint(fields["expires_in"]), 10, 31)
 	if err != nil {
@@ -32,18 +33,20 @@ func lifetime(fields map[string]any, start time.Time) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// An answer is what finAPI sends with a failure: the fields of RFC 6749 with a 401, errors with any other status.
+// An answer is the body of an error response: the fields of RFC 6749 with a 401, and errors with
+// any other status.
 type answer struct {
-	Misspelt  string    `json:"errorDescription"`
-	Errors    []Problem `json:"errors"`
-	RequestID string    `json:"requestId"`
+	Misspelled string    `json:"errorDescription"` // for error_description
+	Errors     []Problem `json:"errors"`
+	RequestID  string    `json:"requestId"`
 }
 
+// failure fills in e from the body of an error response.
 func failure(e *tokencache.Error, _ http.Header, body []byte) {
 	var a answer
-	_ = json.Unmarshal(body, &a) // what is of another type, or no JSON at all, is left out
+	_ = json.Unmarshal(body, &a) // fields of another type, or a body that is not JSON, are ignored
 	if e.Description == "" {
-		e.Description = a.Misspelt
+		e.Description = a.Misspelled
 	}
 	if len(a.Errors) > 0 {
 		e.Code, e.Description = a.Errors[0].Code, a.Errors[0].Message
@@ -51,24 +54,25 @@ func failure(e *tokencache.Error, _ http.Header, body []byte) {
 	if e.RequestID == "" {
 		e.RequestID = a.RequestID
 	}
-	// The token endpoint answers 401 to the client alone, whatever the grant and whatever it calls that; a user is
-	// answered 400, 403 or 423.
+	// A 401 from the token endpoint always concerns the client, whatever the grant and the error code.
+	// A refused user is a 400, 403 or 423.
 	if e.StatusCode == http.StatusUnauthorized && e.Op == "token request" && e.Code != "invalid_client" {
 		e.Description = strings.Trim(e.Code+": "+e.Description, ": ")
 		e.Code = "invalid_client"
 	}
 }
 
-// A Problem is one element of errors in an answer of finAPI. The language of the message follows Options.AcceptLanguage:
-// decide by the code.
+// A Problem is one element of errors in finAPI's error response. Message depends on
+// Options.AcceptLanguage; programs should look at Code.
 type Problem struct {
 	Message string `json:"message"`
-	Code    string `json:"code"` // "LOCKED" or "USER_NOT_VERIFIED" for example
+	Code    string `json:"code"` // such as "LOCKED" or "USER_NOT_VERIFIED"
 	Type    string `json:"type"` // "BUSINESS" or "TECHNICAL"
 }
 
-// Problems returns every problem that finAPI named in the answer that err comes from, without secrets; nil if there are
-// none. The code of the first is also the Code of the [tokencache.Error].
+// Problems returns the problems listed in the error response that caused err, with secrets
+// redacted, or nil if there are none. The code of the first problem is also the Code of the
+// [tokencache.Error].
 func Problems(err error) []Problem {
 	var r *oauth2.RetrieveError
 	if !errors.As(err, &r) {
@@ -79,11 +83,11 @@ func Problems(err error) []Problem {
 	return a.Errors
 }
 
-// revocation makes the request that revokes a token. The client's own token authenticates it.
+// revocation returns the request that revokes a token, authenticated by the client's own token.
 func (o Options) revocation(ctx context.Context, c *tokencache.Cache, token, hint string) (*http.Request, error) {
 	client, err := c.ClientCredentials().TokenContext(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("finapi: no token of the client, which a revocation needs: %w", err)
+		return nil, fmt.Errorf("finapi: a revocation needs the client's own token: %w", err)
 	}
 	params := url.Values{"token": {token}, "token_type_hint": {hint}}.Encode()
 	body, query := params, ""
@@ -92,9 +96,9 @@ func (o Options) revocation(ctx context.Context, c *tokencache.Cache, token, hin
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.endpoint("revoke"), strings.NewReader(body))
 	if err != nil {
-		return nil, errors.New("finapi: the revocation request cannot be made; check Options.BaseURL")
+		return nil, errors.New("finapi: cannot make the revocation request; check Options.BaseURL")
 	}
-	req.URL.RawQuery = query // not in the text above: an error would show it
+	req.URL.RawQuery = query // set last: an error of NewRequestWithContext would show the token
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", "Bearer "+client.AccessToken)
 	if body != "" {

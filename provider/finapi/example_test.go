@@ -11,7 +11,7 @@ import (
 )
 
 func ExampleConfig() {
-	api := finapitest.New(finapitest.Behaviour{}) // in its place: finapi.Options{} for the sandbox
+	api := finapitest.New(finapitest.Behaviour{}) // a real program uses finapi.Options{} instead
 	defer api.Close()
 	ctx := context.Background()
 

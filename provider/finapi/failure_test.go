@@ -16,12 +16,14 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-// answering makes the token endpoint answer one body.
-func answering(status int, body string) func(*tokencache.Config) {
+// respondWith makes the token endpoint answer every request with one status and body.
+func respondWith(status int, body string) func(*tokencache.Config) {
 	return func(cfg *tokencache.Config) {
 		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}},
-				Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+			return &http.Response{
+				StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(body)), Request: r,
+			}, nil
 		})}
 	}
 }
@@ -45,16 +47,20 @@ func TestRefusalsAreTypedAndPermanent(t *testing.T) {
 		{"not verified", "password", 403, errorsBody("USER_NOT_VERIFIED", "BUSINESS"), "USER_NOT_VERIFIED", nil, true},
 		{"wrong role or version", "client_credentials", 403, errorsBody("FORBIDDEN", "BUSINESS"), "FORBIDDEN", nil, true},
 		{"locked", "password", 423, errorsBody("LOCKED", "TECHNICAL"), "LOCKED", tokencache.ErrLocked, true},
-		{"wrong secret", "password", 401, `{"error":"unauthorized","error_description":"Bad client credentials"}`,
-			"invalid_client", tokencache.ErrInvalidClient, true},
-		{"wrong secret, misspelt", "client_credentials", 401, `{"error":"invalid_client","errorDescription":"Bad client credentials"}`,
-			"invalid_client", tokencache.ErrInvalidClient, true},
+		{
+			"wrong secret", "password", 401, `{"error":"unauthorized","error_description":"Bad client credentials"}`,
+			"invalid_client", tokencache.ErrInvalidClient, true,
+		},
+		{
+			"wrong secret, misspelled field", "client_credentials", 401, `{"error":"invalid_client","errorDescription":"Bad client credentials"}`,
+			"invalid_client", tokencache.ErrInvalidClient, true,
+		},
 		{"broken", "password", 500, errorsBody("UNEXPECTED_ERROR", "TECHNICAL"), "UNEXPECTED_ERROR", tokencache.ErrUnavailable, false},
 		{"a proxy", "client_credentials", 502, `<html>Bad gateway</html>`, "", tokencache.ErrUnavailable, false},
 		{"nonsense", "client_credentials", 400, `{"errors":"none","error":{"a":1},"requestId":7}`, "", nil, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, finapitest.Behaviour{}, answering(row.status, row.body), func(w *world) {
+			inBubble(t, finapitest.Behaviour{}, respondWith(row.status, row.body), func(w *world) {
 				src := w.cache.ClientCredentials()
 				if row.grant == "password" {
 					src = w.cache.Password("alice", "wonderland")
@@ -84,8 +90,8 @@ func TestRefusalsAreTypedAndPermanent(t *testing.T) {
 	}
 }
 
-func TestProblemsNamesEveryError(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, answering(400, errorsBody("FIRST", "BUSINESS")), func(w *world) {
+func TestProblemsReturnsEveryError(t *testing.T) {
+	inBubble(t, finapitest.Behaviour{}, respondWith(400, errorsBody("FIRST", "BUSINESS")), func(w *world) {
 		_, err := w.cache.ClientCredentials().Token()
 		got := fmt.Sprintf("%+v", finapi.Problems(err))
 		want := "[{Message:so ist es Code:FIRST Type:BUSINESS} {Message: Code:SECOND Type:TECHNICAL}]"
@@ -118,14 +124,14 @@ func TestAWrongPasswordDoesNotLockTheUser(t *testing.T) {
 	})
 }
 
-func TestALockedUserIsLeftAloneUntilThePasswordChanges(t *testing.T) {
+func TestALockedUserIsNotRetriedUntilThePasswordChanges(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 1}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
 			w.Errorf("got %v, want ErrInvalidGrant", err)
 		}
-		// The lock has ended her tokens.
+		// The lock has revoked her tokens.
 		before := w.srv.Count("/oauth/token")
 		for range 20 {
 			w.wantCall(alice, "/api/v1/accounts", http.StatusUnauthorized)
@@ -145,7 +151,7 @@ func TestALockedUserIsLeftAloneUntilThePasswordChanges(t *testing.T) {
 	})
 }
 
-func TestAUserWhoIsNotVerifiedIsATypedError(t *testing.T) {
+func TestAnUnverifiedUserIsATypedError(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{Unverified: map[string]bool{"alice": true}}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		_, err := alice.Token()
@@ -159,8 +165,8 @@ func TestAUserWhoIsNotVerifiedIsATypedError(t *testing.T) {
 	})
 }
 
-// Whatever finAPI calls it: a 401 of the token endpoint is about the client, for every user, and no password was tried.
-func TestAWrongClientSecretHoldsBackEveryUser(t *testing.T) {
+// A 401 from the token endpoint concerns the client, whatever its error code, and so every user.
+func TestAWrongClientSecretHoldsOffEveryUser(t *testing.T) {
 	for _, name := range []string{"invalid_client", "unauthorized"} {
 		inBubble(t, finapitest.Behaviour{Error401: name, ClientSecret: "another"}, nil, func(w *world) {
 			for i := range 50 {
@@ -176,8 +182,8 @@ func TestAWrongClientSecretHoldsBackEveryUser(t *testing.T) {
 	}
 }
 
-// A 401 about the client says nothing of the refresh token, which would otherwise be given up.
-func TestARefreshTokenOutlivesAWrongClientSecret(t *testing.T) {
+// A 401 concerns the client only. Read as invalid_grant it would cost the refresh token.
+func TestAWrongClientSecretDoesNotDiscardTheRefreshToken(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{Error401: "unauthorized"}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
@@ -193,8 +199,8 @@ func TestARefreshTokenOutlivesAWrongClientSecret(t *testing.T) {
 	})
 }
 
-// 510 asks for a further authentication at the bank, 451 for a web form.
-func TestOnlyA401IsAReasonToRenew(t *testing.T) {
+// 510 asks for another authentication step at the bank, 451 for a web form.
+func TestOnlyA401RenewsTheToken(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 422, 423, 451, 500, 501, 510} {
 		inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
 			w.srv.Update(func(b *finapitest.Behaviour) {
@@ -212,7 +218,7 @@ func TestOnlyA401IsAReasonToRenew(t *testing.T) {
 	}
 }
 
-func TestTheWrongRoleIsNoReasonToRenew(t *testing.T) {
+func TestAWrongRoleDoesNotRenewTheToken(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
 		for range 3 {
 			w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/clientConfiguration", http.StatusForbidden)
@@ -222,7 +228,7 @@ func TestTheWrongRoleIsNoReasonToRenew(t *testing.T) {
 	})
 }
 
-func TestAnExpiredTokenIsReplacedAtThe401(t *testing.T) {
+func TestATokenIsReplacedAfterA401(t *testing.T) {
 	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		for range 3 {
@@ -230,5 +236,17 @@ func TestAnExpiredTokenIsReplacedAtThe401(t *testing.T) {
 			w.srv.RevokeAll()
 		}
 		w.wantGrants("password refresh_token refresh_token")
+	})
+}
+
+func TestTheWrongVersionIsAPermanent403(t *testing.T) {
+	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+		o := w.srv.Options()
+		o.Version = finapi.V1 + finapi.V2 - o.Version // the other one
+		_, err := w.newReplica(o, nil).cache.ClientCredentials().Token()
+		var failed *tokencache.Error
+		if !errors.As(err, &failed) || failed.StatusCode != http.StatusForbidden || !failed.Permanent || failed.Code != "FORBIDDEN" {
+			w.Errorf("the wrong API version: got %v, want a permanent 403", err)
+		}
 	})
 }

@@ -26,31 +26,31 @@ type world struct {
 	replica
 }
 
-// A replica is a cache with everything that it ever said.
+// A replica is a cache and everything that it logged or passed to a hook.
 type replica struct {
-	cache *tokencache.Cache
-	said  *diary
+	cache  *tokencache.Cache
+	output *lockedBuffer
 }
 
-// A diary collects a log and what hooks were given.
-type diary struct {
+// A lockedBuffer is a bytes.Buffer that is safe for concurrent use.
+type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (d *diary) Write(p []byte) (int, error) {
+func (d *lockedBuffer) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.text.Write(p)
 }
 
-func (d *diary) String() string {
+func (d *lockedBuffer) String() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.text.String()
 }
 
-// inBubble runs a test in fake time, with change applied to the configuration; it may be nil.
+// inBubble runs test in a synctest bubble. change, unless nil, is applied to the configuration.
 func inBubble(t *testing.T, b finapitest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,7 +63,7 @@ func inBubble(t *testing.T, b finapitest.Behaviour, change func(*tokencache.Conf
 	})
 }
 
-// bothVersions runs a test against both versions of Access.
+// bothVersions runs test against both versions of Access.
 func bothVersions(t *testing.T, b finapitest.Behaviour, test func(w *world)) {
 	t.Helper()
 	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
@@ -77,13 +77,13 @@ func bothVersions(t *testing.T, b finapitest.Behaviour, test func(w *world)) {
 // newReplica makes another cache with the same credentials.
 func (w *world) newReplica(o finapi.Options, change func(*tokencache.Config)) replica {
 	w.Helper()
-	said := &diary{}
+	output := &lockedBuffer{}
 	cfg := finapi.Config(o, "client-id", "client-secret")
 	cfg.HTTPClient = w.srv.Client()
-	cfg.Logger = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { fmt.Fprintf(said, "%+v %#v\n", f, f) }
-	cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { fmt.Fprintf(said, "%+v %#v\n", r, r) }
-	cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) { fmt.Fprintf(said, "%+v %#v\n", h, h) }
+	cfg.Logger = slog.New(slog.NewTextHandler(output, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { fmt.Fprintf(output, "%+v %#v\n", f, f) }
+	cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { fmt.Fprintf(output, "%+v %#v\n", r, r) }
+	cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) { fmt.Fprintf(output, "%+v %#v\n", h, h) }
 	if change != nil {
 		change(&cfg)
 	}
@@ -91,14 +91,14 @@ func (w *world) newReplica(o finapi.Options, change func(*tokencache.Config)) re
 	if err != nil {
 		w.Fatal(err)
 	}
-	return replica{cache, said}
+	return replica{cache, output}
 }
 
 func (w *world) client(src *tokencache.Source) *http.Client {
 	return &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.srv.Client().Transport}}
 }
 
-// call calls a service and returns the status, 0 for an error.
+// call calls a service and returns the status, or 0 if there was an error.
 func (w *world) call(src *tokencache.Source, path string) int {
 	w.Helper()
 	resp, err := w.client(src).Get(w.srv.URL + path)
@@ -118,7 +118,7 @@ func (w *world) wantCall(src *tokencache.Source, path string, status int) {
 	}
 }
 
-// token returns a token that must be had.
+// token returns the access token of src. It fails the test if there is none.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()
 	tok, err := src.TokenContext(w.Context())
@@ -128,13 +128,17 @@ func (w *world) token(src *tokencache.Source) string {
 	return tok.AccessToken
 }
 
-// flow is a life of a cache: the client's token, a user's, a refresh, a service, the end.
+// flow takes a cache through its life cycle: the client's token, a user's token, a refresh, a call
+// to a service, and Shutdown.
 func (w *world) flow() {
 	w.Helper()
 	alice := w.cache.Password("alice", "wonderland")
 	w.token(w.cache.ClientCredentials())
 	w.token(alice)
-	tok, _ := alice.Token()
+	tok, err := alice.Token()
+	if err != nil {
+		w.Fatal(err)
+	}
 	alice.Invalidate(tok)
 	w.wantCall(alice, "/api/accounts", http.StatusOK)
 	if err := w.cache.Shutdown(w.Context()); err != nil {
@@ -142,12 +146,12 @@ func (w *world) flow() {
 	}
 }
 
-// requests returns the exchanges with paths that end in suffix.
+// requests returns the exchanges whose path ends in suffix.
 func (w *world) requests(suffix string) []tokentest.Exchange {
 	return slices.DeleteFunc(w.srv.Transcript(), func(x tokentest.Exchange) bool { return !strings.HasSuffix(x.Path, suffix) })
 }
 
-// grants are the grant types that the token endpoint was asked for, in order.
+// grants returns the grant types of the token requests, in order.
 func (w *world) grants() string {
 	var list []string
 	for _, x := range w.requests("/oauth/token") {
@@ -163,10 +167,10 @@ func (w *world) wantGrants(want string) {
 	}
 }
 
-// wantDead checks that nothing lives at finAPI.
-func (w *world) wantDead() {
+// wantNoLiveTokens checks that finAPI would accept none of the tokens that it issued.
+func (w *world) wantNoLiveTokens() {
 	w.Helper()
 	for _, t := range w.srv.Live() {
-		w.Errorf("a token of %q lives on (refresh: %v)", t.User, t.Refresh)
+		w.Errorf("a token of %q is still valid (refresh token: %v)", t.User, t.Refresh)
 	}
 }

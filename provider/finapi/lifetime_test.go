@@ -9,7 +9,7 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-func TestTheLifetimeIsWhatTheAnswerSays(t *testing.T) {
+func TestTheLifetimeComesFromExpiresIn(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 57 * 365 * 24 * time.Hour} {
 		inBubble(t, finapitest.Behaviour{ClientLifetime: lifetime}, nil, func(w *world) {
 			tok, err := w.cache.ClientCredentials().Token()
@@ -23,7 +23,7 @@ func TestTheLifetimeIsWhatTheAnswerSays(t *testing.T) {
 	}
 }
 
-func TestExpiresIn0IsNever(t *testing.T) {
+func TestExpiresInZeroMeansNever(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{ClientLifetime: -1}, nil, func(w *world) {
 		app := w.cache.ClientCredentials()
 		for range 20 {
@@ -40,7 +40,7 @@ func TestExpiresIn0IsNever(t *testing.T) {
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
 		}
-		w.wantDead()
+		w.wantNoLiveTokens()
 	})
 }
 
@@ -54,9 +54,9 @@ func TestMaxAgeLimitsATokenThatNeverExpires(t *testing.T) {
 	})
 }
 
-// finAPI hands out the same token until it expires, so that a renewal before the end is in vain. Whether expires_in says
-// what is left of it is unknown.
-func TestTheLastSecondsOfTheSameTokenAreNoStorm(t *testing.T) {
+// finAPI issues the same token until it expires, so an early renewal gains nothing. It is unknown
+// whether expires_in is the remaining or the whole lifetime.
+func TestFewRequestsWhileTheSameTokenIsAboutToExpire(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		b := finapitest.Behaviour{WholeLifetime: whole}
 		inBubble(t, b, nil, func(w *world) {
@@ -76,7 +76,7 @@ func TestTheLastSecondsOfTheSameTokenAreNoStorm(t *testing.T) {
 					expired++
 				}
 			}
-			// A server that claims a whole lifetime for a dying token is found out by one 401.
+			// If expires_in is always the whole lifetime, it takes one 401 to find out.
 			if most := map[bool]int{false: 0, true: 1}[whole]; expired > most {
 				w.Errorf("an expired token was sent %d times, want at most %d", expired, most)
 			}
@@ -84,8 +84,9 @@ func TestTheLastSecondsOfTheSameTokenAreNoStorm(t *testing.T) {
 	}
 }
 
-// Another replica gets its first token when that has little left: 3 s, or less than one, which reads 0.
-func TestAReplicaThatStartsInTheLastSecondsComesThrough(t *testing.T) {
+// Another replica gets its first token shortly before that expires. With less than a second left,
+// expires_in is 0.
+func TestAReplicaThatStartsJustBeforeTheExpiryServesEveryRequest(t *testing.T) {
 	for _, left := range []time.Duration{3 * time.Second, 1500 * time.Millisecond, 500 * time.Millisecond} {
 		inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())

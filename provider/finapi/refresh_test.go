@@ -11,7 +11,7 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-// What a refresh answer carries is not documented.
+// It is not documented which refresh_token, if any, the answer to a refresh has.
 func TestAUsersTokenIsRefreshedWithTheRefreshToken(t *testing.T) {
 	for _, kind := range []string{"same", "new", "none"} {
 		t.Run(kind, func(t *testing.T) {
@@ -52,8 +52,8 @@ func TestAUserWithoutARefreshTokenLogsInAgain(t *testing.T) {
 	})
 }
 
-// Refused with 400, whatever the code is.
-func TestADeadRefreshTokenIsFollowedByThePassword(t *testing.T) {
+// The status is 400; the error code is unknown.
+func TestARefusedRefreshTokenFallsBackToThePassword(t *testing.T) {
 	for _, code := range []string{"BAD_REQUEST", "INVALID_TOKEN", "UNAUTHORIZED_ACCESS", "INVALID_REFRESH_TOKEN"} {
 		t.Run(code, func(t *testing.T) {
 			b := finapitest.Behaviour{RefreshLifetime: 90 * time.Minute, Code400: code}
@@ -85,14 +85,13 @@ func TestASavedRefreshTokenContinuesTheSession(t *testing.T) {
 		}
 		for _, t := range w.srv.Live() {
 			if t.User != "" {
-				w.Errorf("a token of %s lives on", t.User)
+				w.Errorf("a token of %s is still valid", t.User)
 			}
 		}
 	})
 }
 
-// The password is not held: it is asked for when it is needed.
-func TestThePasswordCanBeAskedFor(t *testing.T) {
+func TestPasswordFuncIsCalledOncePerLogin(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{NoRefreshTokens: true}, nil, func(w *world) {
 		asked := 0
 		ask := func(_ context.Context) (string, error) { asked++; return "wonderland", nil }

@@ -17,10 +17,10 @@ func TestEveryTokenRequestCarriesTheClientCredentials(t *testing.T) {
 		w.wantGrants("client_credentials password refresh_token")
 		for _, x := range w.requests("/oauth/token") {
 			if x.Body["client_id"] != "client-id" || x.Body["client_secret"] != "[redacted]" {
-				w.Errorf("no client credentials in %s", x)
+				w.Errorf("the client credentials are not in the body of %s", x)
 			}
 			if slices.Contains(x.Header, "Authorization") {
-				w.Errorf("the client is authenticated twice in %s", x)
+				w.Errorf("the client credentials are sent twice in %s", x)
 			}
 		}
 	})
@@ -37,7 +37,7 @@ func TestTokenParametersAreInTheBody(t *testing.T) {
 	})
 }
 
-func TestTheContentTypeIsAForm(t *testing.T) {
+func TestTokenRequestsAreForms(t *testing.T) {
 	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
 		w.flow() // the emulator answers 415 to anything else
 		for _, x := range w.requests("/oauth/token") {
@@ -74,7 +74,7 @@ func TestEveryServiceCallCarriesAnAccessToken(t *testing.T) {
 	})
 }
 
-func TestBearerIsSentThoughItComesBackInLowerCase(t *testing.T) {
+func TestTheSchemeIsBearerThoughTokenTypeIsLowerCase(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
 		var sent string
 		w.srv.Update(func(b *finapitest.Behaviour) {
@@ -83,7 +83,7 @@ func TestBearerIsSentThoughItComesBackInLowerCase(t *testing.T) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.wantCall(alice, "/api/v1/accounts", http.StatusOK)
 		if want := "Bearer " + w.token(alice); sent != want {
-			w.Errorf("the Authorization header is not the word Bearer and the token (%d bytes, want %d)", len(sent), len(want))
+			w.Errorf("the Authorization header is not Bearer and the token (%d bytes, want %d)", len(sent), len(want))
 		}
 		if got := w.requests("/oauth/token")[0].Answer["token_type"]; got != "bearer" {
 			w.Errorf("the emulator answers token_type %q, want bearer", got)
@@ -105,7 +105,7 @@ func TestTheAccessTokenIsNeverARequestParameter(t *testing.T) {
 	})
 }
 
-func TestATokenIsAskedForOnceAndReused(t *testing.T) {
+func TestATokenIsRequestedOnceAndReused(t *testing.T) {
 	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
 		for range 100 {
 			w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/accounts", http.StatusOK)
@@ -128,28 +128,28 @@ func TestOneClientServesAccessAndWebForm(t *testing.T) {
 		}
 	}
 	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
-		webForm, stranger := finapitest.NewPipe(finapitest.Behaviour{}), finapitest.NewPipe(finapitest.Behaviour{})
+		webForm, other := finapitest.NewPipe(finapitest.Behaviour{}), finapitest.NewPipe(finapitest.Behaviour{})
 		defer webForm.Close()
-		defer stranger.Close()
+		defer other.Close()
 		client := &http.Client{Transport: &tokencache.Transport{
 			Source: w.cache.Password("alice", "wonderland"), Base: w.srv.Client().Transport,
 			Origins: append(finapi.Origins(w.srv.Options()), webForm.URL),
 		}}
-		for _, host := range []string{w.srv.URL, webForm.URL, stranger.URL} {
+		for _, host := range []string{w.srv.URL, webForm.URL, other.URL} {
 			resp, err := client.Get(host + "/api/webForms")
 			if err != nil {
 				w.Fatal(err)
 			}
 			resp.Body.Close()
 		}
-		saw := func(e *finapitest.Emulator) bool {
+		sawToken := func(e *finapitest.Emulator) bool {
 			return slices.ContainsFunc(e.Transcript(), func(x tokentest.Exchange) bool {
 				return x.Path == "/api/webForms" && slices.Contains(x.Header, "Authorization")
 			})
 		}
-		if !saw(w.srv) || !saw(webForm) || saw(stranger) {
-			w.Errorf("token sent to Access, Web Form, a stranger: %v, %v, %v; want true, true, false",
-				saw(w.srv), saw(webForm), saw(stranger))
+		if !sawToken(w.srv) || !sawToken(webForm) || sawToken(other) {
+			w.Errorf("token sent to Access, Web Form, another host: %v, %v, %v; want true, true, false",
+				sawToken(w.srv), sawToken(webForm), sawToken(other))
 		}
 	})
 }
@@ -160,10 +160,14 @@ func TestTheURLsOfBothVersions(t *testing.T) {
 		token, revoke string
 	}{
 		{finapi.Options{}, "https://sandbox.finapi.io/oauth/token", "https://sandbox.finapi.io/oauth/revoke"},
-		{finapi.Options{BaseURL: finapi.LiveURL, Version: finapi.V2},
-			"https://live.finapi.io/api/v2/oauth/token", "https://live.finapi.io/api/v2/oauth/revoke"},
-		{finapi.Options{BaseURL: "http://localhost:8080/proxy/"},
-			"http://localhost:8080/proxy/oauth/token", "http://localhost:8080/proxy/oauth/revoke"},
+		{
+			finapi.Options{BaseURL: finapi.LiveURL, Version: finapi.V2},
+			"https://live.finapi.io/api/v2/oauth/token", "https://live.finapi.io/api/v2/oauth/revoke",
+		},
+		{
+			finapi.Options{BaseURL: "http://localhost:8080/proxy/"},
+			"http://localhost:8080/proxy/oauth/token", "http://localhost:8080/proxy/oauth/revoke",
+		},
 	} {
 		cfg := finapi.Config(row.options, "id", "secret")
 		if cfg.TokenURL != row.token || cfg.RevokeURL != row.revoke {

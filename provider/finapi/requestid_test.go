@@ -14,13 +14,14 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-type idKey struct{}
+type requestIDKey struct{}
 
-func named(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, idKey{}, id)
+func withRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
 }
 
-// withIDs makes the cache take its request IDs from the context, and records those that finAPI saw.
+// withIDs runs test with a cache that takes its request IDs from the context. saw holds the IDs
+// that finAPI received.
 func withIDs(t *testing.T, b finapitest.Behaviour, test func(w *world, saw *[]string)) {
 	t.Helper()
 	bothVersions(t, b, func(w *world) {
@@ -34,7 +35,7 @@ func withIDs(t *testing.T, b finapitest.Behaviour, test func(w *world, saw *[]st
 			}
 		})
 		o := w.srv.Options()
-		o.RequestID = func(ctx context.Context) string { id, _ := ctx.Value(idKey{}).(string); return id }
+		o.RequestID = func(ctx context.Context) string { id, _ := ctx.Value(requestIDKey{}).(string); return id }
 		o.AcceptLanguage = "en"
 		w.replica = w.newReplica(o, nil)
 		test(w, &saw)
@@ -45,13 +46,13 @@ func TestTheRequestIDIsSentWithTokenAndRevocationRequests(t *testing.T) {
 	withIDs(t, finapitest.Behaviour{}, func(w *world, saw *[]string) {
 		longest := strings.Repeat("x", 255)
 		alice := w.cache.Password("alice", "wonderland")
-		if _, err := alice.TokenContext(named(w.Context(), longest)); err != nil {
+		if _, err := alice.TokenContext(withRequestID(w.Context(), longest)); err != nil {
 			w.Fatal(err)
 		}
-		if _, err := w.cache.ClientCredentials().Token(); err != nil { // none
+		if _, err := w.cache.ClientCredentials().Token(); err != nil { // without an ID
 			w.Fatal(err)
 		}
-		if err := w.cache.Shutdown(named(w.Context(), "end")); err != nil {
+		if err := w.cache.Shutdown(withRequestID(w.Context(), "end")); err != nil {
 			w.Error(err)
 		}
 		if want := []string{longest, "", "end", "end", "end"}; !slices.Equal(*saw, want) {
@@ -60,20 +61,20 @@ func TestTheRequestIDIsSentWithTokenAndRevocationRequests(t *testing.T) {
 	})
 }
 
-func TestARequestIDThatIsTooLongIsRefusedBeforeAnythingIsSent(t *testing.T) {
+func TestAnInvalidRequestIDIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	for _, id := range []string{strings.Repeat("x", 256), "two\r\nlines"} {
 		withIDs(t, finapitest.Behaviour{}, func(w *world, saw *[]string) {
 			alice := w.cache.Password("alice", "wonderland")
 			w.token(alice)
 			time.Sleep(2 * time.Hour)
 			*saw = nil
-			if _, err := alice.TokenContext(named(w.Context(), id)); err == nil || !strings.Contains(err.Error(), "HeaderFunc") {
+			if _, err := alice.TokenContext(withRequestID(w.Context(), id)); err == nil || !strings.Contains(err.Error(), "HeaderFunc") {
 				w.Errorf("got %v, want the error of the request ID", err)
 			}
 			if len(*saw) != 0 {
 				w.Errorf("%d requests were sent", len(*saw))
 			}
-			// The refresh token was not sent either, and is as good as before.
+			// The refresh token was not sent, so it can still be used.
 			alice.Reset()
 			w.token(alice)
 			w.wantGrants("password refresh_token")
@@ -81,25 +82,25 @@ func TestARequestIDThatIsTooLongIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-func TestTheRequestIDIsOnEveryError(t *testing.T) {
+func TestTheRequestIDIsInEveryError(t *testing.T) {
 	withIDs(t, finapitest.Behaviour{}, func(w *world, _ *[]string) {
 		for id, src := range map[string]*tokencache.Source{
 			"mine": w.cache.Password("alice", "looking-glass"),
 			"":     w.cache.Password("bob", "looking-glass"),
 		} {
-			_, err := src.TokenContext(named(w.Context(), id))
+			_, err := src.TokenContext(withRequestID(w.Context(), id))
 			var failed *tokencache.Error
 			if !errors.As(err, &failed) || failed.RequestID == "" || id != "" && failed.RequestID != id {
 				w.Fatalf("got %v, want the request ID %q or one of finAPI's", err, id)
 			}
 			if !strings.Contains(err.Error(), failed.RequestID) {
-				w.Errorf("the text does not have the request ID: %v", err)
+				w.Errorf("the request ID is not in the error text: %v", err)
 			}
 		}
 	})
 }
 
-func TestTheLanguageOfErrorsCanBeChosen(t *testing.T) {
+func TestAcceptLanguageIsSent(t *testing.T) {
 	withIDs(t, finapitest.Behaviour{}, func(w *world, _ *[]string) {
 		w.flow()
 		for _, x := range w.requests("/oauth/token") {

@@ -8,44 +8,49 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Options are what differs between users of Moov. The zero value is Moov's documented default; it holds no secret.
+// Options holds the settings that differ between users of Moov. It holds no secrets. The zero value
+// is Moov's documented default, but Moov refuses token requests without Origin or Referer.
 type Options struct {
-	// BaseURL is where the API is. Default: https://api.moov.io.
+	// BaseURL is the base URL of the API. Default: https://api.moov.io.
 	BaseURL string
 
-	// Origin is sent with token and revocation requests: scheme and host of one of the domains that the API key allows,
-	// without a path (a final slash is dropped). Moov refuses token requests that have neither it nor Referer. Default:
-	// none.
+	// Origin is the Origin header of token and revocation requests: the scheme and host of one of the
+	// domains that the API key allows, without a path. A trailing slash is removed. Moov refuses token
+	// requests that have neither Origin nor Referer. Default: none.
 	Origin string
 
-	// Referer can take the place of Origin; when both are there Moov looks at Origin. Default: none.
+	// Referer can be sent instead of Origin. If both are set, Moov looks at Origin. Default: none.
 	Referer string
 
-	// Version is sent as X-Moov-Version with token and revocation requests, "v2026.07.00" for example; a malformed one
-	// is answered 404. Requests to the API need it from you. Default: none, which Moov takes for v2024.01.00.
+	// Version is the X-Moov-Version header of token and revocation requests, such as "v2026.07.00".
+	// Moov answers a malformed version with 404. Set the header on requests to the API yourself.
+	// Default: none, which Moov treats as v2024.01.00.
 	Version string
 
-	// JSON sends JSON bodies instead of forms. Moov takes both. Default: forms.
+	// JSON sends JSON bodies instead of forms. Moov accepts both. Default: forms.
 	JSON bool
 
-	// SecretInBody sends client_id and client_secret in the body instead of Basic. Moov takes both. Default: Basic.
+	// SecretInBody sends client_id and client_secret in the body instead of using Basic
+	// authentication. Moov accepts both. Default: Basic.
 	SecretInBody bool
 }
 
 const (
 	baseURL = "https://api.moov.io"
 
-	// maxAge is the lifetime of a token whose answer does not say: what Moov's documentation had in its example when
-	// expires_in still was a number of seconds.
+	// maxAge is the lifetime of a token whose expires_in cannot be used: the value in Moov's
+	// documentation when expires_in still was a number of seconds.
 	maxAge = 900 * time.Second
 
-	// maxIdle lets unused tokens go. Every answer brings a refresh token, without this each set of scopes that was ever
-	// asked for, one for every account perhaps, would be kept until Shutdown.
+	// maxIdle makes the cache forget unused tokens. Every answer has a refresh token, so without
+	// maxIdle the token of each set of scopes, perhaps one for every account, would be kept until
+	// Shutdown.
 	maxIdle = time.Hour
 )
 
-// Config returns the configuration for an API key: clientID is its public and clientSecret its secret key. It may be
-// changed before it is handed to [tokencache.New]; see the package documentation for MaxAge and MaxIdle.
+// Config returns the configuration of a cache for one API key: clientID is its public key,
+// clientSecret its secret key. The caller may change it before passing it to [tokencache.New]; the
+// package documentation explains MaxAge and MaxIdle.
 func Config(o Options, clientID, clientSecret string) tokencache.Config {
 	base := strings.TrimRight(o.BaseURL, "/")
 	if base == "" {
@@ -67,7 +72,7 @@ func Config(o Options, clientID, clientSecret string) tokencache.Config {
 	}
 }
 
-// header is what token and revocation requests have in common.
+// header returns the header fields of token and revocation requests.
 func (o Options) header() http.Header {
 	h := http.Header{}
 	for name, value := range map[string]string{

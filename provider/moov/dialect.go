@@ -13,43 +13,45 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect is what Moov does differently from the RFCs. It is part of [Config]; of the options only JSON matters to it.
+// Dialect returns what Moov does differently from the RFCs. [Config] includes it. The only option
+// that it uses is JSON.
 func Dialect(o Options) tokencache.Dialect {
 	return tokencache.Dialect{
 		JSON: o.JSON,
-		// The documentation had "opaque" for years, the official Go client also speaks of JWT.
+		// For years the documentation had "opaque"; the official Go client also mentions JWT.
 		TokenTypes: []string{"opaque", "jwt"},
 		Lifetime:   Lifetime,
 		Failure:    readFailure,
 	}
 }
 
-// Lifetime reads expires_in, which Moov's official sources describe both as a number of seconds and as a Unix timestamp.
-// No value can mean both, so the number decides:
+// Lifetime reads expires_in, which Moov's own sources describe both as a number of seconds and as a
+// Unix timestamp. No plausible value can be both, so the number decides:
 //
-//   - up to ten years it is seconds from start: 900;
-//   - a moment within ten years after start is that moment: 1736964352, on the day before;
-//   - everything else does not say how long the token lives: a moment that has passed, since a new token has not expired
-//     and it is more likely that this machine's clock is ahead; 1576797207, which is fifty years or a day in 2019; zero,
-//     negative numbers, text, nothing at all. Then Config.MaxAge applies, which [Config] sets to 15 minutes.
+//   - A positive number of up to ten years is in seconds, counted from start. An example is 900.
+//   - A timestamp less than ten years after start is the time of expiry.
+//   - For anything else Lifetime returns 0: the lifetime is unknown, and Config.MaxAge applies, which
+//     [Config] sets to 15 minutes. That includes zero, negative numbers, text, a missing field,
+//     numbers such as 1576797207 (fifty years, or a day in 2019), and timestamps in the past: a new
+//     token has not expired, so this machine's clock is probably ahead.
 //
-// It differs from [tokencache.Lifetime] only in a moment that has just passed.
+// Unlike [tokencache.Lifetime], it does not accept a timestamp that has just passed.
 func Lifetime(fields map[string]any, start time.Time) time.Duration {
-	const secondsMost = 10 * 365 * 24 * 60 * 60
+	const maxSeconds = 10 * 365 * 24 * 60 * 60 // ten years
 	at, err := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(fields["expires_in"])), 64)
-	if err == nil && at > secondsMost && at <= float64(start.Unix()) {
+	if err == nil && at > maxSeconds && at <= float64(start.Unix()) {
 		return 0
 	}
 	return tokencache.Lifetime(fields, start)
 }
 
-// readFailure reads Moov's error bodies: {"error": "text"}, and maps from a parameter to what is wrong with it, whose
-// names are those of an answer with a token.
+// readFailure reads Moov's error bodies: {"error": "text"}, or an object that maps parameters to
+// error messages. The latter can have the field names of a token answer.
 func readFailure(e *tokencache.Error, header http.Header, body []byte) {
 	e.RetryAfter = max(e.RetryAfter, retryIn(header))
 	if e.StatusCode == http.StatusNotFound {
 		e.Permanent = true
-		e.Description = "nothing is there for this URL and X-Moov-Version"
+		e.Description = "not found; check the base URL and X-Moov-Version"
 	}
 	var fields map[string]any
 	if json.Unmarshal(body, &fields) != nil || len(fields) == 0 {
@@ -67,7 +69,7 @@ func readFailure(e *tokencache.Error, header http.Header, body []byte) {
 	}
 }
 
-// codeOf says in the words of RFC 6749 section 5.2 which parameter was refused.
+// codeOf returns the error code of RFC 6749 section 5.2 for the refused parameters.
 func codeOf(e *tokencache.Error, fields map[string]any) string {
 	has := func(name string) bool { _, ok := fields[name]; return ok }
 	switch {
@@ -79,12 +81,13 @@ func codeOf(e *tokencache.Error, fields map[string]any) string {
 	return "invalid_request"
 }
 
-// isCode tells a code, such as invalid_request, from a sentence.
+// isCode reports whether text is an error code, such as invalid_request, rather than a sentence.
 func isCode(text string) bool {
 	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
-// messages lists what is said of each field, in the order of their names.
+// messages returns "name: message" for each field of v, sorted by name. Nested names are joined by
+// dots.
 func messages(path string, v any) []string {
 	fields, isObject := v.(map[string]any)
 	if !isObject {
@@ -97,7 +100,7 @@ func messages(path string, v any) []string {
 	return list
 }
 
-// retryIn reads X-Retry-In, a number of milliseconds that Moov sent before it sent Retry-After.
+// retryIn reads X-Retry-In, a number of milliseconds, which Moov sent before it sent Retry-After.
 func retryIn(header http.Header) time.Duration {
 	text := strings.TrimSpace(header.Get("X-Retry-In"))
 	if ms, err := strconv.ParseUint(text, 10, 32); err == nil {

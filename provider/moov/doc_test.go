@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// The table of the package documentation names tests that exist.
-func TestEveryTestOfTheDocumentationExists(t *testing.T) {
+func TestEveryTestNamedInTheDocumentationExists(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)

@@ -22,25 +22,25 @@ const (
 	revokePath = "/oauth2/revoke"
 )
 
-// A world is an emulator and a cache that uses it, in fake time.
+// A world is an emulator and a cache that uses it, in a synctest bubble.
 type world struct {
 	*testing.T
 	api   *moovtest.Emulator
 	cache *tokencache.Cache
 }
 
-// A setup is what a test deviates from the default in.
+// A setup describes how a test differs from the default.
 type setup struct {
-	behaviour moovtest.Behaviour
-	options   moov.Options
-	change    func(*tokencache.Config)
-	secret    string
+	behavior moovtest.Behaviour
+	options  moov.Options
+	change   func(*tokencache.Config)
+	secret   string
 }
 
 func (s setup) run(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		api := moovtest.NewPipe(s.behaviour)
+		api := moovtest.NewPipe(s.behavior)
 		defer api.Close()
 		s.options.BaseURL = api.URL
 		if s.secret == "" {
@@ -65,12 +65,12 @@ func newCache(t *testing.T, cfg tokencache.Config) *tokencache.Cache {
 	return cache
 }
 
-// withOrigin are the options that most tests use.
+// withOrigin is what most tests use as options.
 var withOrigin = moov.Options{Origin: moovtest.Origin}
 
 func oneAtATime(cfg *tokencache.Config) { cfg.MaxConcurrent = 1 }
 
-// token returns the source's token, which must be had.
+// token returns the access token of src. It fails the test if there is none.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()
 	tok, err := src.TokenContext(context.Background())
@@ -107,7 +107,7 @@ func (w *world) wantStatus(src *tokencache.Source, method, path string, want int
 	}
 }
 
-// exchanges are the requests for a path.
+// exchanges returns the exchanges with a path, in order.
 func (w *world) exchanges(path string) (list []tokentest.Exchange) {
 	for _, x := range w.api.Transcript() {
 		if x.Path == path {
@@ -117,7 +117,7 @@ func (w *world) exchanges(path string) (list []tokentest.Exchange) {
 	return list
 }
 
-// wantGrants checks the types of all token requests, in order.
+// wantGrants checks the grant types of all token requests, in order.
 func (w *world) wantGrants(want ...string) {
 	w.Helper()
 	var got []string

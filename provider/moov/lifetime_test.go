@@ -59,8 +59,8 @@ func TestExpiresInIsSecondsOrATimestamp(t *testing.T) {
 	}
 }
 
-// Whatever expires_in means, tokens that live 15 minutes are replaced before they end: none is sent after that, and
-// none is asked for more than is needed.
+// Tokens that expire after 15 minutes are replaced in time, whatever expires_in means: no expired
+// token is sent, and there are no more token requests than necessary.
 func TestTokensAreRenewedInTimeWhateverExpiresInMeans(t *testing.T) {
 	for _, row := range []struct {
 		name      string
@@ -80,7 +80,7 @@ func TestTokensAreRenewedInTimeWhateverExpiresInMeans(t *testing.T) {
 		{"this clock is ahead", func(_, expires time.Time) any { return expires.Add(-20 * time.Minute).Unix() }, day(2026, 11, 22)},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			setup{behaviour: moovtest.Behaviour{ExpiresIn: row.expiresIn}, options: withOrigin}.run(t, func(w *world) {
+			setup{behavior: moovtest.Behaviour{ExpiresIn: row.expiresIn}, options: withOrigin}.run(t, func(w *world) {
 				time.Sleep(time.Until(row.from))
 				src := w.cache.ClientCredentials(read)
 				for range 55 * 6 {
@@ -90,17 +90,18 @@ func TestTokensAreRenewedInTimeWhateverExpiresInMeans(t *testing.T) {
 				for _, x := range w.exchanges("/accounts") {
 					wantEqual(w, "status", x.Status, 200)
 				}
-				// With a window of 3 minutes and its jitter, one every 12 minutes.
+				// With a renewal window of 3 minutes, one about every 12 minutes.
 				wantEqual(w, "token requests", len(w.exchanges(tokenPath)), 5)
 			})
 		})
 	}
 }
 
-// A clock that is behind believes a timestamp for too long. Then the API says so, once for every token.
-func TestClockThatIsBehindCostsOneRejectionForEachToken(t *testing.T) {
+// If the clock is behind, a timestamp makes a token look valid for too long. The API rejects it
+// once.
+func TestClockBehindCostsOneRejectionPerToken(t *testing.T) {
 	b := moovtest.Behaviour{ExpiresIn: func(_, expires time.Time) any { return expires.Add(time.Hour).Unix() }}
-	setup{behaviour: b, options: withOrigin}.run(t, func(w *world) {
+	setup{behavior: b, options: withOrigin}.run(t, func(w *world) {
 		src := w.cache.ClientCredentials(read)
 		for range 55 {
 			w.wantStatus(src, "GET", "/accounts", 200)
@@ -111,19 +112,19 @@ func TestClockThatIsBehindCostsOneRejectionForEachToken(t *testing.T) {
 	})
 }
 
-// Each answer brings a refresh token, so nothing would ever be forgotten.
-func TestUnusedTokensAreLetGo(t *testing.T) {
-	setup{behaviour: moovtest.Behaviour{RateLimit: -1}, options: withOrigin}.run(t, func(w *world) {
+// Every answer has a refresh token, so without MaxIdle no token would ever be forgotten.
+func TestIdleTokensAreRevoked(t *testing.T) {
+	setup{behavior: moovtest.Behaviour{RateLimit: -1}, options: withOrigin}.run(t, func(w *world) {
 		const many = 1024
-		ask := func(from int) {
+		fetch := func(from int) {
 			for i := range many {
 				w.token(w.cache.ClientCredentials("/accounts/" + string(rune(0x4e00+from+i)) + "/cards.read"))
 			}
 		}
-		ask(0)
+		fetch(0)
 		time.Sleep(2 * time.Hour)
 		wantEqual(w, "live tokens before", len(w.api.Live()), many)
-		ask(many)
+		fetch(many)
 		time.Sleep(time.Second)
 		wantEqual(w, "revocations", w.api.Count(revokePath), many)
 		wantEqual(w, "live tokens", len(w.api.Live()), 2*many)

@@ -8,24 +8,24 @@ import (
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
 )
 
-// refreshing uses the refresh token that comes with client_credentials.
+// refreshing is a grant that uses the refresh token issued with client_credentials.
 var refreshing = tokencache.ClientCredentialsGrant{Scopes: []string{read}, UseRefreshToken: true}
 
-func TestRefreshTokenIsNotUsedUnlessAskedFor(t *testing.T) {
+func TestRefreshTokenIsNotUsedByDefault(t *testing.T) {
 	setup{options: withOrigin}.run(t, func(w *world) {
 		src := w.cache.ClientCredentials(read)
 		first := w.token(src)
 		time.Sleep(16 * time.Minute)
 		if w.token(src) == first {
-			w.Error("an expired token was handed out")
+			w.Error("an expired token was returned")
 		}
 		w.wantGrants("client_credentials", "client_credentials")
 	})
 }
 
-func TestRefreshTokenReturnedAlongsideIsUsedOnRequest(t *testing.T) {
+func TestRefreshTokenIsUsedIfTheGrantAsksForIt(t *testing.T) {
 	for _, rotate := range []bool{false, true} {
-		setup{behaviour: moovtest.Behaviour{Rotate: rotate}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{Rotate: rotate}, options: withOrigin}.run(t, func(w *world) {
 			src := w.cache.Source(refreshing)
 			for range 3 {
 				w.wantStatus(src, "GET", "/accounts", 200)
@@ -40,11 +40,11 @@ func TestRefreshTokenReturnedAlongsideIsUsedOnRequest(t *testing.T) {
 	}
 }
 
-func TestRefusedRefreshTokenStartsAnew(t *testing.T) {
+func TestRefusedRefreshTokenFallsBackToClientCredentials(t *testing.T) {
 	for _, status := range []int{422, 400} {
 		for _, rotate := range []bool{false, true} {
 			b := moovtest.Behaviour{RefreshLifetime: 10 * time.Minute, RefuseRefresh400: status == 400, Rotate: rotate}
-			setup{behaviour: b, options: withOrigin}.run(t, func(w *world) {
+			setup{behavior: b, options: withOrigin}.run(t, func(w *world) {
 				src := w.cache.Source(refreshing)
 				w.token(src)
 				time.Sleep(16 * time.Minute)

@@ -22,20 +22,21 @@ func TestZeroOptionsAreTheDocumentedDefaults(t *testing.T) {
 	newCache(t, cfg)
 }
 
-// mediaTypes counts what the requests of a cache are encoded as.
+// mediaTypes counts the requests of a cache by their Content-Type.
 type mediaTypes map[string]int
 
 func (m mediaTypes) record(cfg *tokencache.Config) {
 	base := cfg.HTTPClient.Transport
-	cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+	cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 		m[req.Header.Get("Content-Type")]++
 		return base.RoundTrip(req)
 	})}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// roundTrip is a function that is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
 
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 	for _, o := range []moov.Options{
@@ -72,10 +73,10 @@ func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 	}
 }
 
-// Basic is the key as it is, without the form-encoding of RFC 6749.
+// Basic has the key as it is, without the form-encoding of RFC 6749 section 2.3.1.
 func TestBasicIsNotFormEncoded(t *testing.T) {
 	const secret = "a+b/c=="
-	setup{behaviour: moovtest.Behaviour{ClientSecret: secret}, options: withOrigin, secret: secret}.run(t, func(w *world) {
+	setup{behavior: moovtest.Behaviour{ClientSecret: secret}, options: withOrigin, secret: secret}.run(t, func(w *world) {
 		w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 	})
 }
@@ -95,7 +96,7 @@ func TestScopesAreSpaceDelimitedAndPartOfTheKey(t *testing.T) {
 	})
 }
 
-func TestGrantedScopeIsKept(t *testing.T) {
+func TestGrantedScopeIsInTheToken(t *testing.T) {
 	setup{options: withOrigin}.run(t, func(w *world) {
 		tok, err := w.cache.ClientCredentials(read, write).Token()
 		if err != nil {
@@ -105,7 +106,7 @@ func TestGrantedScopeIsKept(t *testing.T) {
 	})
 }
 
-func TestOriginRefererAndVersionGoWithTokenAndRevocationRequests(t *testing.T) {
+func TestOriginRefererAndVersionAreSentToTheOAuthEndpoints(t *testing.T) {
 	for _, row := range []struct {
 		options moov.Options
 		want    []string
@@ -117,7 +118,7 @@ func TestOriginRefererAndVersionGoWithTokenAndRevocationRequests(t *testing.T) {
 		{moov.Options{Origin: moovtest.Origin, Version: "v2026.07.00"}, []string{"Origin", "X-Moov-Version"}},
 		{moov.Options{Referer: moovtest.Origin, Version: "v2025.10.00", JSON: true}, []string{"Referer", "X-Moov-Version"}},
 	} {
-		setup{behaviour: moovtest.Behaviour{OriginOnRevoke: true}, options: row.options}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{OriginOnRevoke: true}, options: row.options}.run(t, func(w *world) {
 			w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 			if err := w.cache.Shutdown(context.Background()); err != nil {
 				w.Error(err)
@@ -132,16 +133,16 @@ func TestOriginRefererAndVersionGoWithTokenAndRevocationRequests(t *testing.T) {
 	}
 }
 
-func TestBothTokenTypesOfTheDocumentationAreBearer(t *testing.T) {
+func TestDocumentedTokenTypesAreBearer(t *testing.T) {
 	for _, name := range []string{"Bearer", "bearer", "opaque", "JWT"} {
-		setup{behaviour: moovtest.Behaviour{TokenType: name}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{TokenType: name}, options: withOrigin}.run(t, func(w *world) {
 			w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 		})
 	}
 }
 
-// All of Moov's API takes Basic as well, for what an access token cannot do.
-func TestRequestsWithBasicPassUntouched(t *testing.T) {
+// Moov's API also accepts Basic, for what an access token cannot do.
+func TestRequestsWithBasicAreSentUnchanged(t *testing.T) {
 	setup{options: withOrigin}.run(t, func(w *world) {
 		basic := &http.Request{Header: http.Header{}}
 		basic.SetBasicAuth(moovtest.ClientID, moovtest.ClientSecret)

@@ -18,10 +18,10 @@ import (
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
 )
 
-func TestRevokeNamesBothTokensAndTheirTypes(t *testing.T) {
+func TestRevokeSendsBothTokensWithTheirHints(t *testing.T) {
 	for _, related := range []bool{false, true} {
 		for _, json := range []bool{false, true} {
-			s := setup{behaviour: moovtest.Behaviour{RevokeRelated: related}, options: moov.Options{Origin: moovtest.Origin, JSON: json}}
+			s := setup{behavior: moovtest.Behaviour{RevokeRelated: related}, options: moov.Options{Origin: moovtest.Origin, JSON: json}}
 			s.run(t, func(w *world) {
 				src := w.cache.ClientCredentials(read)
 				w.token(src)
@@ -36,15 +36,15 @@ func TestRevokeNamesBothTokensAndTheirTypes(t *testing.T) {
 				}
 				wantEqual(w, "hints", strings.Join(hints, " "), "refresh_token access_token")
 				wantEqual(w, "live tokens", len(w.api.Live()), 0)
-				w.wantStatus(src, "GET", "/accounts", 200) // the grant starts anew
+				w.wantStatus(src, "GET", "/accounts", 200) // a new token
 			})
 		}
 	}
 }
 
-func TestUnknownTokenAtRevocation(t *testing.T) {
+func TestRevocationOfAnUnknownToken(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
-		setup{behaviour: moovtest.Behaviour{RefuseUnknown: refuse}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{RefuseUnknown: refuse}, options: withOrigin}.run(t, func(w *world) {
 			const saved = "eyJhbGc0eSI6TQSIsImN0kpXVCIsImtp6IkpXVsImtpZC0a"
 			err := w.cache.RefreshToken("session", &oauth2.Token{RefreshToken: saved}).Revoke(context.Background())
 			var e *tokencache.Error
@@ -70,7 +70,7 @@ func TestRefusedRevocationIsTyped(t *testing.T) {
 		{500, wantError{500, "", "", false, 0, tokencache.ErrUnavailable}},
 		{504, wantError{504, "", "", false, 0, tokencache.ErrUnavailable}},
 	} {
-		setup{behaviour: moovtest.Behaviour{RetryIn: 10 * time.Second}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{RetryIn: 10 * time.Second}, options: withOrigin}.run(t, func(w *world) {
 			w.token(w.cache.ClientCredentials(read))
 			w.api.Fail(revokePath, row.status)
 			var e *tokencache.Error
@@ -79,7 +79,7 @@ func TestRefusedRevocationIsTyped(t *testing.T) {
 			}
 			row.want.check(w.T, e)
 			if err := w.cache.Shutdown(context.Background()); err != nil {
-				w.Errorf("tried again: %v", err)
+				w.Errorf("second Shutdown: %v", err)
 			}
 			wantEqual(w, "live tokens", len(w.api.Live()), 0)
 		})
@@ -88,13 +88,13 @@ func TestRefusedRevocationIsTyped(t *testing.T) {
 
 func TestShutdownRevokesTheTokensOfAllScopes(t *testing.T) {
 	for _, related := range []bool{false, true} {
-		setup{behaviour: moovtest.Behaviour{RevokeRelated: related}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{RevokeRelated: related}, options: withOrigin}.run(t, func(w *world) {
 			w.token(w.cache.ClientCredentials(read))
 			w.token(w.cache.ClientCredentials(write))
 			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{"/ping.read"}})
 			w.token(src)
 			time.Sleep(13 * time.Minute)
-			w.token(src) // stale: renewed in the background, the old token lives for two minutes more
+			w.token(src) // stale: renewed in the background; the old token is valid for two more minutes
 			if err := w.cache.Shutdown(context.Background()); err != nil {
 				w.Error(err)
 			}
@@ -106,13 +106,13 @@ func TestShutdownRevokesTheTokensOfAllScopes(t *testing.T) {
 	}
 }
 
-// Refresh tokens that are not used outlive the access tokens that they came with.
-func TestShutdownLeavesNoRefreshTokenBehind(t *testing.T) {
+// Unused refresh tokens stay valid after the access tokens that they were issued with.
+func TestShutdownRevokesEveryRefreshToken(t *testing.T) {
 	for _, row := range []struct {
 		use, rotate bool
 		revocations int
 	}{{false, false, 6 + 1}, {true, false, 2}, {true, true, 2}} {
-		setup{behaviour: moovtest.Behaviour{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
 			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{read}, UseRefreshToken: row.use})
 			for range 5 {
 				w.token(src)
@@ -129,11 +129,11 @@ func TestShutdownLeavesNoRefreshTokenBehind(t *testing.T) {
 	}
 }
 
-// Two requests for each set of scopes are more than the rate limit has room for at once.
+// The two requests for each set of scopes exceed the rate limit.
 func TestShutdownKeepsToTheRateLimit(t *testing.T) {
 	for _, header := range []string{"Retry-After", "X-Retry-In"} {
 		b := moovtest.Behaviour{RateLimit: 10, RetryHeader: header}
-		setup{behaviour: b, options: withOrigin, change: oneAtATime}.run(t, func(w *world) {
+		setup{behavior: b, options: withOrigin, change: oneAtATime}.run(t, func(w *world) {
 			for i := range 50 {
 				w.token(w.cache.ClientCredentials("/accounts/" + string(rune('A'+i)) + "/cards.read"))
 			}
@@ -149,7 +149,7 @@ func TestShutdownKeepsToTheRateLimit(t *testing.T) {
 	}
 }
 
-// Every replica has tokens of its own, so one that shuts down takes nothing from the others.
+// Every replica has tokens of its own, so the Shutdown of one does not affect the others.
 func TestReplicasDoNotShareTokens(t *testing.T) {
 	setup{options: withOrigin}.run(t, func(w *world) {
 		cfg := moov.Config(moov.Options{BaseURL: w.api.URL, Origin: moovtest.Origin}, moovtest.ClientID, moovtest.ClientSecret)
@@ -166,34 +166,35 @@ func TestReplicasDoNotShareTokens(t *testing.T) {
 	})
 }
 
-// A transfer that was rejected is repeated with the same key and body, and made once.
-func TestRejectedTransfersAreHealedOnce(t *testing.T) {
+// A rejected transfer is repeated with the same key and body, and made once.
+func TestRejectedTransfersAreMadeOnce(t *testing.T) {
 	for _, empty := range []bool{false, true} {
-		setup{behaviour: moovtest.Behaviour{RateLimit: -1, Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behaviour{RateLimit: -1, Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
 			const many = 50
 			src := w.cache.ClientCredentials("/accounts/1/transfers.write")
 			w.token(src)
 			w.api.RevokeAll()
 			var wg sync.WaitGroup
-			var healed atomic.Int32
+			var accepted atomic.Int32
 			for i := range many {
 				wg.Go(func() {
 					key := http.Header{"X-Idempotency-Key": {"transfer-" + string(rune('A'+i))}}
 					if w.send(src, "POST", "/accounts/1/transfers", key) == 200 {
-						healed.Add(1)
+						accepted.Add(1)
 					}
 				})
 			}
 			wg.Wait()
-			wantEqual(w, "healed", healed.Load(), many)
+			wantEqual(w, "accepted", accepted.Load(), many)
 			w.wantGrants("client_credentials", "client_credentials")
 		})
 	}
 }
 
-// An old page calls access tokens single-use. If they were, each request would cost a 401 and a token.
+// An old page of the documentation calls access tokens single-use. If they were, each request would
+// cost a 401 and a token.
 func TestSingleUseTokensAreReplaced(t *testing.T) {
-	setup{behaviour: moovtest.Behaviour{SingleUse: true}, options: withOrigin}.run(t, func(w *world) {
+	setup{behavior: moovtest.Behaviour{SingleUse: true}, options: withOrigin}.run(t, func(w *world) {
 		src := w.cache.ClientCredentials(read)
 		for range 20 {
 			w.wantStatus(src, "GET", "/accounts", 200)
@@ -203,8 +204,7 @@ func TestSingleUseTokensAreReplaced(t *testing.T) {
 	})
 }
 
-// The same over real sockets.
-func TestEverythingOnLoopback(t *testing.T) {
+func TestTheFlowOnLoopback(t *testing.T) {
 	api := moovtest.New(moovtest.Behaviour{ExpiresIn: moovtest.Seconds})
 	defer api.Close()
 	cfg := moov.Config(moov.Options{BaseURL: api.URL, Origin: moovtest.Origin}, moovtest.ClientID, moovtest.ClientSecret)

@@ -15,8 +15,9 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect is what Sensibill does differently from the RFCs: JSON requests, its own errors, and POST /invalidate, which is
-// authenticated by the access token that it ends. No request ends a refresh token.
+// Dialect returns what Sensibill does differently from the RFCs: JSON requests, its own error
+// bodies, and POST /invalidate, which is authenticated by the access token to be invalidated. There
+// is no request that revokes a refresh token. [Config] includes the dialect.
 func Dialect(o Options) tokencache.Dialect {
 	revocation := func(_ context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
 		if hint != "access_token" {
@@ -31,37 +32,40 @@ func Dialect(o Options) tokencache.Dialect {
 	return tokencache.Dialect{JSON: true, Failure: translate, Revocation: revocation}
 }
 
-// The steps of a user's login, as Failure.Step names them.
+// The steps of a user's login, as in Failure.Step.
 const (
-	StepAuthorizationGrant = "authorizationGrant" // the user's credentials for a code
-	StepAccessToken        = "accessToken"        // the code, or a refresh token, for a token
+	StepAuthorizationGrant = "authorizationGrant" // exchanges the user's credentials for a code
+	StepAccessToken        = "accessToken"        // exchanges a code, or a refresh token, for a token
 )
 
-// A Failure is what Sensibill said about a request that failed, as far as it said anything.
+// A Failure describes a failed request. The fields from Sensibill's error body are empty if the
+// answer had none.
 type Failure struct {
-	Step   string `json:"-"` // the endpoint: one of the steps, or "invalidate"
+	Step   string `json:"-"` // the endpoint: StepAuthorizationGrant, StepAccessToken or "invalidate"
 	Status int    `json:"-"` // 0 if there was no answer
 
 	Name          string                // such as "InvalidCredentialError"
-	Message       string                //
-	CorrelationID string                // to be quoted to Sensibill's support
+	Message       string                // for people
+	CorrelationID string                // for Sensibill's support
 	Extras        struct{ Code string } // such as "cannot_authenticate"
 }
 
-// FailureOf finds what Sensibill said in the error of a source, a transport or Shutdown, held-off ones included.
+// FailureOf returns the Failure behind an error of a source, a transport or Shutdown, including
+// errors that are held off. It reports false if err is not a [tokencache.Error] of a request.
 func FailureOf(err error) (f Failure, ok bool) {
 	var e *tokencache.Error
 	if ok = errors.As(err, &e); ok {
 		f = Failure{Step: path.Base(e.URL), Status: e.StatusCode}
 		if r := (*oauth2.RetrieveError)(nil); errors.As(e, &r) {
-			_ = json.Unmarshal(r.Body, &f) // what is no JSON says nothing
+			_ = json.Unmarshal(r.Body, &f) // a body that is not JSON is ignored
 		}
 	}
 	return f, ok
 }
 
-// translate finds the code that RFC 6749 has for a refusal. Sensibill documents the statuses of both steps but no bodies,
-// so an empty body is as good as its usual one; any other comes from something in between, and is left alone.
+// translate sets the error code that RFC 6749 has for a refusal. Sensibill documents the statuses
+// of both steps but no bodies, so the status decides, even if the body is empty. A body that is not
+// JSON comes from a proxy and decides nothing.
 func translate(e *tokencache.Error, _ http.Header, body []byte) {
 	var f Failure
 	_ = json.Unmarshal(body, &f)
@@ -73,7 +77,8 @@ func translate(e *tokencache.Error, _ http.Header, body []byte) {
 	switch step := path.Base(e.URL); {
 	case len(body) > 0 && !json.Valid(body) || step == "invalidate":
 	case e.StatusCode == http.StatusUnauthorized && (step == StepAuthorizationGrant || e.Grant == "refresh_token"):
-		// A refused refresh token is documented for neither status. If it is the client after all, the next step says so.
+		// It is not documented how a refresh token is refused. If this is about the client, the login
+		// that follows gets a 401, too.
 		e.Code = "invalid_grant"
 	case e.StatusCode == http.StatusUnauthorized:
 		e.Code = "invalid_client"

@@ -16,7 +16,7 @@ import (
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 )
 
-// calls asks a source for a token once a second.
+// calls asks src for a token n times, once a second.
 func (w *world) calls(src *tokencache.Source, n int) {
 	for range n {
 		_, _ = src.TokenContext(context.Background())
@@ -25,7 +25,7 @@ func (w *world) calls(src *tokencache.Source, n int) {
 }
 
 func TestAWrongPasswordIsSentAtMostTwice(t *testing.T) {
-	inBothForms(t, sensibilltest.Behaviour{MaximumFailedLogins: 3}, func(w *world) {
+	bothForms(t, sensibilltest.Behaviour{MaximumFailedLogins: 3}, func(w *world) {
 		wrong := w.user(alice, "looking-glass")
 		for range 1000 {
 			if err := w.refusal(wrong); !errors.Is(err, tokencache.ErrInvalidGrant) {
@@ -41,7 +41,7 @@ func TestAWrongPasswordIsSentAtMostTwice(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		w.wantCounts(2, 0, 0)
-		w.wantMe(w.alice(), "sensibill/"+alice) // another password is tried at once, and the user is not locked out
+		w.wantMe(w.alice(), "sensibill/"+alice) // not held off, and not locked
 		w.SetSecret("sensibill", alice, "looking-glass")
 		wrong.Reset()
 		w.wantMe(wrong, "sensibill/"+alice)
@@ -51,53 +51,88 @@ func TestAWrongPasswordIsSentAtMostTwice(t *testing.T) {
 func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 	other := func(change func(*sensibill.Grant)) func(*world) *tokencache.Source {
 		return func(w *world) *tokencache.Source {
-			g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+			g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
 			change(&g)
 			return w.cache.Source(g)
 		}
 	}
 	const first, second = sensibill.StepAuthorizationGrant, sensibill.StepAccessToken
 	for _, row := range []struct {
-		name      string
-		behaviour sensibilltest.Behaviour
-		source    func(*world) *tokencache.Source
-		step      string
-		status    int
-		sentinel  error // nil: none
-		says, why string
+		name               string
+		behavior           sensibilltest.Behaviour
+		source             func(*world) *tokencache.Source
+		step               string
+		status             int
+		sentinel           error // nil: none
+		failName, failCode string
 	}{
-		{"wrong secret", sensibilltest.Behaviour{}, func(w *world) *tokencache.Source { return w.user(alice, "looking-glass") },
-			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials"},
-		{"unknown user", sensibilltest.Behaviour{}, func(w *world) *tokencache.Source { return w.user("carol", "looking-glass") },
-			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials"},
-		{"client key", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.ClientKey = "another" }),
-			first, 400, nil, "InvalidParameterError", "invalid_parameter"},
-		{"no client key", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.ClientKey = "" }),
-			first, 400, nil, "MissingParameterError", "missing_parameter"},
-		{"redirect_uri", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.RedirectURI = "https://other.example.com/" }),
-			first, 400, nil, "InvalidParameterError", "invalid_parameter"},
-		{"credential_type", sensibilltest.Behaviour{}, other(func(g *sensibill.Grant) { g.CredentialType = "foreign_bank" }),
-			first, 400, nil, "AuthorizationError", "cannot_authenticate"},
-		{"code", sensibilltest.Behaviour{CodeLifetime: 1}, (*world).alice,
-			second, 400, tokencache.ErrInvalidGrant, "InvalidParameterError", "invalid_parameter"},
-		{"client secret", sensibilltest.Behaviour{ClientSecret: "changed"}, (*world).alice,
-			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials"},
-		{"client secret, client's token", sensibilltest.Behaviour{ClientSecret: "changed"},
+		{
+			"wrong secret",
+			sensibilltest.Behaviour{},
+			func(w *world) *tokencache.Source { return w.user(alice, "looking-glass") },
+			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"unknown user",
+			sensibilltest.Behaviour{},
+			func(w *world) *tokencache.Source { return w.user("carol", "looking-glass") },
+			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"client key",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.ClientKey = "another" }),
+			first, 400, nil, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"no client key",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.ClientKey = "" }),
+			first, 400, nil, "MissingParameterError", "missing_parameter",
+		},
+		{
+			"redirect_uri",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.RedirectURI = "https://other.example.com/" }),
+			first, 400, nil, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"credential_type",
+			sensibilltest.Behaviour{},
+			other(func(g *sensibill.Grant) { g.CredentialType = "foreign_bank" }),
+			first, 400, nil, "AuthorizationError", "cannot_authenticate",
+		},
+		{
+			"code",
+			sensibilltest.Behaviour{CodeLifetime: 1},
+			(*world).alice,
+			second, 400, tokencache.ErrInvalidGrant, "InvalidParameterError", "invalid_parameter",
+		},
+		{
+			"client secret",
+			sensibilltest.Behaviour{ClientSecret: "changed"},
+			(*world).alice,
+			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
+		},
+		{
+			"client secret, client's token",
+			sensibilltest.Behaviour{ClientSecret: "changed"},
 			func(w *world) *tokencache.Source { return w.cache.ClientCredentials() },
-			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials"},
+			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
+		},
 	} {
 		for _, empty := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, empty body %v", row.name, empty), func(t *testing.T) {
-				b := row.behaviour
+				b := row.behavior
 				b.EmptyErrors, b.Latency = empty, time.Millisecond
 				inBubble(t, b, nil, func(w *world) {
 					err := w.refusal(row.source(w))
-					e, f := failsWith(t, err)
+					e, f := failureOf(t, err)
 					if f.Step != row.step || f.Status != row.status || e.StatusCode != row.status || !e.Permanent {
 						t.Errorf("got %+v, permanent %v; want %s, %d", f, e.Permanent, row.step, row.status)
 					}
 					if !strings.Contains(err.Error(), "/"+row.step+" failed: ") {
-						t.Errorf("the text does not name the step: %v", err)
+						t.Errorf("the step is not in the error text: %v", err)
 					}
 					for _, sentinel := range []error{tokencache.ErrInvalidGrant, tokencache.ErrInvalidClient} {
 						if errors.Is(err, sentinel) != (sentinel == row.sentinel) {
@@ -107,10 +142,10 @@ func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 					if empty {
 						return
 					}
-					if f.Name != row.says || f.Extras.Code != row.why || f.Message == "" || f.CorrelationID == "" {
-						t.Errorf("got %+v, want %s, %s, a message and an ID", f, row.says, row.why)
+					if f.Name != row.failName || f.Extras.Code != row.failCode || f.Message == "" || f.CorrelationID == "" {
+						t.Errorf("got %+v, want %s, %s, a message and an ID", f, row.failName, row.failCode)
 					}
-					if e.RequestID != f.CorrelationID || !strings.Contains(err.Error(), row.says) {
+					if e.RequestID != f.CorrelationID || !strings.Contains(err.Error(), row.failName) {
 						t.Errorf("the correlation ID or the name is not in the error: %v", err)
 					}
 					if held, ok := sensibill.FailureOf(w.refusal(row.source(w))); !ok || held != f {
@@ -122,13 +157,14 @@ func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 	}
 }
 
-// A wrong client secret shows in the second step, after the user's password was accepted.
-func TestARefusedClientLeavesTheUsersAlone(t *testing.T) {
+// A wrong client secret is only detected in the second step, after the user's password was
+// accepted.
+func TestARefusedClientStopsAllLogins(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{ClientSecret: "changed"}, nil, func(w *world) {
 		for i := range 1000 {
 			src := w.alice()
 			if i%2 == 1 {
-				src = w.user(bob, bobsWord)
+				src = w.user(bob, bobsPassword)
 			}
 			if err := w.refusal(src); !errors.Is(err, tokencache.ErrInvalidClient) {
 				t.Fatalf("got %v, want ErrInvalidClient", err)
@@ -142,7 +178,7 @@ func TestARefusedClientLeavesTheUsersAlone(t *testing.T) {
 	})
 }
 
-func TestATroubledSecondStepIsNoWrongPassword(t *testing.T) {
+func TestAFailingSecondStepIsNotAWrongPassword(t *testing.T) {
 	for _, status := range []int{500, 503, -1} {
 		inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 			w.Update(func(b *sensibilltest.Behaviour) {
@@ -161,14 +197,13 @@ func TestATroubledSecondStepIsNoWrongPassword(t *testing.T) {
 	}
 }
 
-// A page of something in between says nothing about the grant.
-func TestAPageOfAProxyIsNoRefusal(t *testing.T) {
+func TestAnErrorPageFromAProxyIsNotARefusal(t *testing.T) {
 	page := "<html>the gateway is confused</html>"
 	down := true
 	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
-		proxy := answering(base, "accessToken", 400, "text/html", page)
-		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		proxy := respondWith(base, "accessToken", 400, "text/html", page)
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 			if down {
 				return proxy.RoundTrip(req)
 			}
@@ -176,7 +211,7 @@ func TestAPageOfAProxyIsNoRefusal(t *testing.T) {
 		})}
 	}, func(w *world) {
 		err := w.refusal(w.alice())
-		if e, f := failsWith(t, err); e.Permanent || e.Code != "" || f.Name != "" || errors.Is(err, tokencache.ErrInvalidGrant) {
+		if e, f := failureOf(t, err); e.Permanent || e.Code != "" || f.Name != "" || errors.Is(err, tokencache.ErrInvalidGrant) {
 			t.Errorf("got %v", err)
 		}
 		down = false
@@ -187,15 +222,15 @@ func TestAPageOfAProxyIsNoRefusal(t *testing.T) {
 
 func TestNoSecretIsShown(t *testing.T) {
 	echo := fmt.Sprintf(`{"name":"InvalidCredentialError","message":"no user %s with %s, %s","correlationID":"%s"}`,
-		alice, bankersWord, base64.StdEncoding.EncodeToString([]byte(alice+":"+bankersWord)), bankersWord)
+		alice, bankPassword, base64.StdEncoding.EncodeToString([]byte(alice+":"+bankPassword)), bankPassword)
 	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
-		cfg.HTTPClient = &http.Client{Transport: answering(nil, "authorizationGrant", 401, "application/json", echo)}
+		cfg.HTTPClient = &http.Client{Transport: respondWith(nil, "authorizationGrant", 401, "application/json", echo)}
 	}, func(w *world) {
-		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, bankersWord)
+		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, bankPassword)
 		cfg := sensibill.Config(w.options, sensibilltest.ClientKey, sensibilltest.ClientSecret)
 		src := w.cache.Source(g)
 		err := w.refusal(src)
-		_, f := failsWith(t, err)
+		_, f := failureOf(t, err)
 		var all strings.Builder
 		for _, v := range []any{g, &g, cfg, &cfg, w.options, src, w.cache, err, f, struct{ hidden any }{g}} {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
@@ -204,8 +239,8 @@ func TestNoSecretIsShown(t *testing.T) {
 			encoded, _ := json.Marshal(v)
 			all.Write(encoded)
 		}
-		basic := base64.StdEncoding.EncodeToString([]byte(alice + ":" + bankersWord))
-		for _, secret := range []string{bankersWord, sensibilltest.ClientSecret, basic} {
+		basic := base64.StdEncoding.EncodeToString([]byte(alice + ":" + bankPassword))
+		for _, secret := range []string{bankPassword, sensibilltest.ClientSecret, basic} {
 			if strings.Contains(all.String(), secret) {
 				t.Errorf("%q is shown", secret)
 			}

@@ -17,11 +17,12 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// A Grant is one user's login: the user's credentials for a code, and the code for a token. It renews with the refresh
-// token, and goes through both steps again when that is refused or its refresh_expires_in has passed. See [User].
+// A Grant is the login of one user, which exchanges the user's credentials for a code, and the code
+// for a token. Renewals use the refresh token. If it is refused or its refresh_expires_in has
+// passed, the user logs in again. Make a Grant with [User].
 type Grant struct {
-	Options                        // as given to [Config]; the CredentialType may be another
-	ClientKey    string            // as given to [Config]
+	Options                        // those given to [Config]; CredentialType may differ
+	ClientKey    string            // the one given to [Config]
 	AccessID     string            // the user's name
 	AccessSecret tokencache.Secret // the user's password
 }
@@ -37,7 +38,7 @@ func (g Grant) Name() string { return "authorization_code" }
 // Subject returns the user's name, for hooks.
 func (g Grant) Subject() string { return g.AccessID }
 
-// Inputs names the user, the password and the type of the two.
+// Inputs calls add with everything that the token depends on.
 func (g Grant) Inputs(add func(name, value string)) {
 	add("base", g.url(""))
 	add("redirect_uri", g.RedirectURI)
@@ -46,9 +47,9 @@ func (g Grant) Inputs(add func(name, value string)) {
 	add("access_secret", g.AccessSecret.Reveal())
 }
 
-// Obtain refreshes the token, or asks for another in two steps.
+// Obtain returns a new token: by a refresh if possible, otherwise by a login.
 func (g Grant) Obtain(ctx context.Context, c *tokencache.Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	if refreshIsOver(replaced, time.Now()) {
+	if refreshExpired(replaced, time.Now()) {
 		replaced = nil
 	}
 	return c.RefreshOr(ctx, replaced, nil, func(ctx context.Context) (*oauth2.Token, error) {
@@ -60,8 +61,9 @@ func (g Grant) Obtain(ctx context.Context, c *tokencache.Cache, replaced *oauth2
 	})
 }
 
-// refreshIsOver reports whether a token's refresh_expires_in has passed, as far as its answer tells.
-func refreshIsOver(tok *oauth2.Token, now time.Time) bool {
+// refreshExpired reports whether the refresh_expires_in of a token has passed. It reports false if
+// that is unknown.
+func refreshExpired(tok *oauth2.Token, now time.Time) bool {
 	if tok == nil || tok.Expiry.IsZero() || tok.ExpiresIn <= 0 {
 		return false
 	}
@@ -70,14 +72,15 @@ func refreshIsOver(tok *oauth2.Token, now time.Time) bool {
 	return err == nil && seconds > 0 && now.Sub(issued).Seconds() >= seconds
 }
 
-// authorize is the first step. Its request carries the user's password; the cache sends it once, and never elsewhere.
+// authorize is the first step. Its request carries the user's password, so it is sent once, and no
+// redirect is followed.
 func (g Grant) authorize(ctx context.Context, c *tokencache.Cache) (code string, err error) {
 	redirect, err := url.Parse(g.RedirectURI)
 	if err != nil || !redirect.IsAbs() {
-		return "", errors.New("sensibill: Options.RedirectURI is not an absolute URL; Sensibill wants one even for redirect=false")
+		return "", errors.New("sensibill: Options.RedirectURI is not an absolute URL; Sensibill requires one even for redirect=false")
 	}
 	if g.AccessID == "" || strings.Contains(g.AccessID, ":") || g.AccessSecret.Reveal() == "" {
-		return "", errors.New("sensibill: AccessID or AccessSecret is empty, or AccessID has a colon (RFC 2617 section 2)")
+		return "", errors.New("sensibill: AccessID or AccessSecret is empty, or AccessID has a colon, which RFC 2617 section 2 forbids")
 	}
 	endpoint := g.url(StepAuthorizationGrant)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"?"+url.Values{
@@ -100,12 +103,13 @@ func (g Grant) authorize(ctx context.Context, c *tokencache.Cache) (code string,
 	return code, nil
 }
 
-// codeIn reads the code from either form of the answer. A redirect to anywhere else has none.
+// codeIn returns the code in the body, or in a redirect to the redirect URI. It returns "" if there
+// is none.
 func codeIn(resp *http.Response, from, redirect *url.URL) string {
 	if resp.StatusCode < 300 {
 		var answer struct{ Code string }
-		body, _ := io.ReadAll(resp.Body)  // it is in memory
-		_ = json.Unmarshal(body, &answer) // what is no JSON has no code
+		body, _ := io.ReadAll(resp.Body)  // from memory
+		_ = json.Unmarshal(body, &answer) // a body that is not JSON has no code
 		return answer.Code
 	}
 	to, err := from.Parse(resp.Header.Get("Location"))

@@ -19,11 +19,11 @@ import (
 
 // The users of the emulator.
 const (
-	alice       = "alice+receipts@example.com"
-	alicesWord  = "wonder+land%21=: /é"
-	bankersWord = "another-wonderland" // alice's, of the type BankType
-	bob         = "bob@example.com"
-	bobsWord    = "builder-builder"
+	alice          = "alice+receipts@example.com"
+	alicesPassword = "wonder+land%21=: /é"
+	bankPassword   = "another-wonderland" // alice's, for the credential type BankType
+	bob            = "bob@example.com"
+	bobsPassword   = "builder-builder"
 )
 
 // A world is an emulator and a cache that uses it.
@@ -34,7 +34,7 @@ type world struct {
 	cache   *tokencache.Cache
 }
 
-// inBubble runs a test in fake time. change may be nil.
+// inBubble runs test in a synctest bubble. change, unless nil, is applied to the configuration.
 func inBubble(t *testing.T, b sensibilltest.Behaviour, change func(*sensibill.Options, *tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,8 +60,8 @@ func newWorld(t *testing.T, e *sensibilltest.Emulator, change func(*sensibill.Op
 	return &world{t, e, o, cache}
 }
 
-// inBothForms runs a test with the code in the body and with the code in a redirect.
-func inBothForms(t *testing.T, b sensibilltest.Behaviour, test func(w *world)) {
+// bothForms runs test with the code in the body and with the code in a redirect.
+func bothForms(t *testing.T, b sensibilltest.Behaviour, test func(w *world)) {
 	for _, redirect := range []bool{false, true} {
 		t.Run(fmt.Sprintf("redirect=%v", redirect), func(t *testing.T) {
 			inBubble(t, b, func(o *sensibill.Options, _ *tokencache.Config) { o.Redirect = redirect }, test)
@@ -73,9 +73,9 @@ func (w *world) user(accessID, secret string) *tokencache.Source {
 	return w.cache.Source(sensibill.User(w.options, sensibilltest.ClientKey, accessID, secret))
 }
 
-func (w *world) alice() *tokencache.Source { return w.user(alice, alicesWord) }
+func (w *world) alice() *tokencache.Source { return w.user(alice, alicesPassword) }
 
-// token returns a source's token, which must be had.
+// token returns the token of src. It fails the test if there is none.
 func (w *world) token(src *tokencache.Source) *oauth2.Token {
 	w.Helper()
 	tok, err := src.TokenContext(context.Background())
@@ -85,22 +85,22 @@ func (w *world) token(src *tokencache.Source) *oauth2.Token {
 	return tok
 }
 
-// refusal returns the error of a source, of which there must be one.
+// refusal returns the error of src. It fails the test if there is a token.
 func (w *world) refusal(src *tokencache.Source) error {
 	w.Helper()
 	_, err := src.TokenContext(context.Background())
 	if err == nil {
-		w.Fatal("there is a token, want an error")
+		w.Fatal("got a token, want an error")
 	}
 	return err
 }
 
-// client is an http.Client of the API with a source's token.
+// client returns an http.Client whose requests carry the token of src.
 func (w *world) client(src *tokencache.Source) *http.Client {
 	return &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.Client().Transport}}
 }
 
-// me asks the API whose token it is: "type/name", or the status.
+// me asks the API for the owner of the token. It returns "type/name", or the status.
 func (w *world) me(ctx context.Context, client *http.Client) string {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.BaseURL()+"/users/me", nil)
 	if err != nil {
@@ -119,14 +119,14 @@ func (w *world) me(ctx context.Context, client *http.Client) string {
 	return answer.ID
 }
 
-func (w *world) wantMe(src *tokencache.Source, who string) {
+func (w *world) wantMe(src *tokencache.Source, want string) {
 	w.Helper()
-	if got := w.me(context.Background(), w.client(src)); got != who {
-		w.Errorf("users/me: got %q, want %q", got, who)
+	if got := w.me(context.Background(), w.client(src)); got != want {
+		w.Errorf("users/me: got %q, want %q", got, want)
 	}
 }
 
-// wantCounts checks how many requests of each kind of login there were.
+// wantCounts checks the numbers of first steps, second steps and refreshes.
 func (w *world) wantCounts(grants, codes, refreshes int) {
 	w.Helper()
 	got := map[string]int{}
@@ -136,19 +136,19 @@ func (w *world) wantCounts(grants, codes, refreshes int) {
 		}
 	}
 	if w.Count("authorizationGrant") != grants || got["authorization_code"] != codes || got["refresh_token"] != refreshes {
-		w.Errorf("requests for an authorization grant %d, for its token %d, to refresh %d; want %d, %d, %d",
+		w.Errorf("got %d authorization grants, %d codes exchanged, %d refreshes; want %d, %d, %d",
 			w.Count("authorizationGrant"), got["authorization_code"], got["refresh_token"], grants, codes, refreshes)
 	}
 }
 
-// roundTripper is a function as a transport.
-type roundTripper func(*http.Request) (*http.Response, error)
+// roundTrip is a function that is an http.RoundTripper.
+type roundTrip func(*http.Request) (*http.Response, error)
 
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// answering answers the requests to one endpoint itself and leaves the others to base.
-func answering(base http.RoundTripper, endpoint string, status int, contentType, body string) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+// respondWith answers the requests to one endpoint and passes the others to base.
+func respondWith(base http.RoundTripper, endpoint string, status int, contentType, body string) http.RoundTripper {
+	return roundTrip(func(req *http.Request) (*http.Response, error) {
 		if !strings.HasSuffix(req.URL.Path, "/"+endpoint) {
 			return base.RoundTrip(req)
 		}
@@ -159,12 +159,12 @@ func answering(base http.RoundTripper, endpoint string, status int, contentType,
 	})
 }
 
-// failsWith returns an Error and what Sensibill said in it.
-func failsWith(t *testing.T, err error) (*tokencache.Error, sensibill.Failure) {
+// failureOf returns the Error and the Failure behind err.
+func failureOf(t *testing.T, err error) (*tokencache.Error, sensibill.Failure) {
 	t.Helper()
 	f, ok := sensibill.FailureOf(err)
 	if !ok {
-		t.Fatalf("got %v, want an error of a request", err)
+		t.Fatalf("got %v, want a *tokencache.Error", err)
 	}
 	return asError(err), f
 }

@@ -22,7 +22,7 @@ func asError(err error) *tokencache.Error {
 }
 
 func TestAUserLogsInInTwoSteps(t *testing.T) {
-	inBothForms(t, sensibilltest.Behaviour{}, func(w *world) {
+	bothForms(t, sensibilltest.Behaviour{}, func(w *world) {
 		w.wantMe(w.alice(), "sensibill/"+alice)
 		w.wantCounts(1, 1, 0)
 		first, second := w.Transcript()[0], w.Transcript()[1]
@@ -57,9 +57,9 @@ func TestTheFirstStepSendsEveryDocumentedParameter(t *testing.T) {
 	}
 }
 
-// The emulator's users, key and secret have characters that form-encoding or escaping would change.
-func TestCredentialsAreSentAsTheyAre(t *testing.T) {
-	inBothForms(t, sensibilltest.Behaviour{}, func(w *world) {
+// The emulator's credentials have characters that form-encoding or escaping would change.
+func TestCredentialsAreNotFormEncoded(t *testing.T) {
+	bothForms(t, sensibilltest.Behaviour{}, func(w *world) {
 		w.token(w.alice())
 		w.token(w.cache.ClientCredentials())
 	})
@@ -69,18 +69,18 @@ func TestSingleSignOnUsersHaveACredentialType(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, _ *tokencache.Config) {
 		o.CredentialType = sensibilltest.BankType
 	}, func(w *world) {
-		w.wantMe(w.user(alice, bankersWord), sensibilltest.BankType+"/"+alice)
+		w.wantMe(w.user(alice, bankPassword), sensibilltest.BankType+"/"+alice)
 		if got := w.Transcript()[0].Query["credential_type"]; got != sensibilltest.BankType {
 			t.Errorf("credential_type: got %q", got)
 		}
 	})
 }
 
-func TestThereIsNoLoginWithoutARedirectURI(t *testing.T) {
+func TestAnIncompleteLoginIsNotSent(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		change func(*sensibill.Grant)
-		say    string
+		want   string
 	}{
 		{"none", func(g *sensibill.Grant) { g.RedirectURI = "" }, "RedirectURI"},
 		{"relative", func(g *sensibill.Grant) { g.RedirectURI = "/callback" }, "RedirectURI"},
@@ -90,10 +90,10 @@ func TestThereIsNoLoginWithoutARedirectURI(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-				g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+				g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
 				row.change(&g)
-				if err := w.refusal(w.cache.Source(g)); !strings.Contains(err.Error(), row.say) {
-					t.Errorf("got %v, want it to name %s", err, row.say)
+				if err := w.refusal(w.cache.Source(g)); !strings.Contains(err.Error(), row.want) {
+					t.Errorf("got %v, want it to name %s", err, row.want)
 				}
 				if n := len(w.Transcript()); n != 0 {
 					t.Errorf("%d requests were sent, want none", n)
@@ -121,14 +121,14 @@ func TestARedirectIsReadButNotFollowed(t *testing.T) {
 	}
 }
 
-func TestARedirectElsewhereIsNoAnswer(t *testing.T) {
+func TestARedirectElsewhereIsAnError(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		thief := sensibilltest.NewPipe(sensibilltest.Behaviour{})
 		defer thief.Close()
 		w.options.Redirect = true
 		w.Update(func(b *sensibilltest.Behaviour) { b.RedirectElsewhere = thief.URL + "/callback" })
 		err := w.refusal(w.alice())
-		e, f := failsWith(t, err)
+		e, f := failureOf(t, err)
 		if f.Step != sensibill.StepAuthorizationGrant || e.StatusCode != http.StatusFound || strings.Contains(err.Error(), "code=") {
 			t.Errorf("got %v", err)
 		}
@@ -140,13 +140,13 @@ func TestARedirectElsewhereIsNoAnswer(t *testing.T) {
 	})
 }
 
-func TestARedirectThatIsNoURLIsHeldOffAndNotQuoted(t *testing.T) {
+func TestARedirectToAnInvalidURLIsHeldOffAndNotQuoted(t *testing.T) {
 	sent := 0
 	inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, cfg *tokencache.Config) {
 		o.Redirect = true
-		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 			sent++
-			resp, err := answering(nil, "authorizationGrant", 302, "text/plain", "").RoundTrip(req)
+			resp, err := respondWith(nil, "authorizationGrant", 302, "text/plain", "").RoundTrip(req)
 			resp.Header.Set("Location", "https://test-bank.example.com/%zz?code=one-time-code")
 			return resp, err
 		})}
@@ -161,13 +161,13 @@ func TestARedirectThatIsNoURLIsHeldOffAndNotQuoted(t *testing.T) {
 	})
 }
 
-// A status of 200 that has no code may have counted as a failed login as well.
+// A 200 without a code may have counted as a failed login.
 func TestAnAnswerWithoutACodeIsHeldOffLikeAWrongPassword(t *testing.T) {
 	for _, body := range []string{`{}`, `{"code":7}`, `<html>welcome</html>`, ``} {
 		sent := 0
 		inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
-			base := answering(cfg.HTTPClient.Transport, "authorizationGrant", 200, "application/json", body)
-			cfg.HTTPClient = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			base := respondWith(cfg.HTTPClient.Transport, "authorizationGrant", 200, "application/json", body)
+			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 				sent++
 				return base.RoundTrip(req)
 			})}
@@ -180,10 +180,10 @@ func TestAnAnswerWithoutACodeIsHeldOffLikeAWrongPassword(t *testing.T) {
 	}
 }
 
-// net/http repeats a GET by itself when the connection that it was sent on had been used before and is closed.
-func TestThePasswordReachesTheServerOnce(t *testing.T) {
+// net/http by itself repeats a GET if the server closes the reused connection on which it was sent.
+func TestThePasswordIsSentOnce(t *testing.T) {
 	run := func(t *testing.T, w *world) {
-		w.token(w.user(bob, bobsWord)) // opens the connection
+		w.token(w.user(bob, bobsPassword)) // opens the connection
 		w.Update(func(b *sensibilltest.Behaviour) {
 			b.Fault = func(r *http.Request) int {
 				if strings.HasSuffix(r.URL.Path, "/authorizationGrant") {
@@ -209,22 +209,22 @@ func TestThePasswordReachesTheServerOnce(t *testing.T) {
 		defer e.Close()
 		run(t, newWorld(t, e, nil))
 	})
-	t.Run("net/http left to itself", func(t *testing.T) {
+	t.Run("net/http alone", func(t *testing.T) {
 		inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())
 			w.Update(func(b *sensibilltest.Behaviour) { b.Fault = func(*http.Request) int { return -1 } })
 			if _, err := w.Client().Get(w.BaseURL() + "/authorizationGrant"); err == nil {
-				t.Error("there is an answer")
+				t.Error("got an answer, want an error")
 			}
 			if n := w.Count("authorizationGrant"); n < 2 {
-				t.Errorf("net/http sent the GET %d times: this test shows nothing any more", n)
+				t.Errorf("net/http sent the GET %d times; this test proves nothing any more", n)
 			}
 		})
 	})
 }
 
-func TestAnyNumberOfCallersLogInOnce(t *testing.T) {
-	inBothForms(t, sensibilltest.Behaviour{Latency: time.Second}, func(w *world) {
+func TestConcurrentCallersLogInOnce(t *testing.T) {
+	bothForms(t, sensibilltest.Behaviour{Latency: time.Second}, func(w *world) {
 		src := w.alice()
 		done := make(chan error)
 		for range 100 {
@@ -242,8 +242,8 @@ func TestAnyNumberOfCallersLogInOnce(t *testing.T) {
 	})
 }
 
-// The end user's agent, which Sensibill wants in a header of its own.
-func TestTheConfiguredHeaderIsOnBothSteps(t *testing.T) {
+// Sensibill wants the end user's agent in a header of its own.
+func TestTheConfiguredHeaderIsSentInBothSteps(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 		cfg.Header = http.Header{"Sb-Request-Origin": {"agent"}}
 	}, func(w *world) {
@@ -264,7 +264,7 @@ func TestTheClientHasATokenOfItsOwn(t *testing.T) {
 		if !reflect.DeepEqual(x.Body, map[string]string{"grant_type": "client_credentials"}) || len(x.Query) != 0 {
 			t.Errorf("got %v", x)
 		}
-		w.wantMe(src, "403 Forbidden") // which is no reason to renew
+		w.wantMe(src, "403 Forbidden") // no renewal
 		if n := w.Count("accessToken"); n != 1 {
 			t.Errorf("there were %d token requests, want 1", n)
 		}

@@ -36,7 +36,7 @@ func TestARejectedTokenIsRefreshed(t *testing.T) {
 	})
 }
 
-func TestARefusedRefreshTokenMeansBothStepsAgain(t *testing.T) {
+func TestARefusedRefreshTokenStartsANewLogin(t *testing.T) {
 	for _, status := range []int{400, 401} {
 		for _, empty := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d, empty body %v", status, empty), func(t *testing.T) {
@@ -46,15 +46,15 @@ func TestARefusedRefreshTokenMeansBothStepsAgain(t *testing.T) {
 					w.EndRefreshTokens()
 					w.wantMe(w.alice(), "sensibill/"+alice)
 					w.wantCounts(2, 2, 1)
-					w.wantMe(w.user(bob, bobsWord), "sensibill/"+bob) // nobody else is held off
+					w.wantMe(w.user(bob, bobsPassword), "sensibill/"+bob) // other users are not held off
 				})
 			})
 		}
 	}
 }
 
-// Whether the client or the refresh token was refused shows in the step that follows.
-func TestARefusedClientIsFoundOutAfterARefresh(t *testing.T) {
+// The step after the refused refresh shows whether it was the client that was refused.
+func TestARefusedClientIsDetectedAfterARefusedRefresh(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		w.token(w.alice())
 		w.Update(func(b *sensibilltest.Behaviour) { b.ClientSecret = "changed" })
@@ -67,11 +67,11 @@ func TestARefusedClientIsFoundOutAfterARefresh(t *testing.T) {
 	})
 }
 
-func TestARefreshTokenIsNotSentAfterItsEnd(t *testing.T) {
+func TestARefreshTokenIsNotSentAfterItExpires(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, row := range []struct {
 		name              string
-		behaviour         sensibilltest.Behaviour
+		behavior          sensibilltest.Behaviour
 		idle              time.Duration
 		grants, refreshes int
 	}{
@@ -80,11 +80,11 @@ func TestARefreshTokenIsNotSentAfterItsEnd(t *testing.T) {
 		{"shorter than the access token's", sensibilltest.Behaviour{RefreshLifetime: time.Hour}, 3 * time.Hour, 2, 0},
 		{"thirty days, the last moment", sensibilltest.Behaviour{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30*day - 1, 1, 1},
 		{"thirty days, the end", sensibilltest.Behaviour{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30 * day, 2, 0},
-		{"not told", sensibilltest.Behaviour{RefreshLifetime: 4 * time.Hour, NoRefreshExpiry: true}, 4 * time.Hour, 2, 1},
+		{"no refresh_expires_in", sensibilltest.Behaviour{RefreshLifetime: 4 * time.Hour, NoRefreshExpiry: true}, 4 * time.Hour, 2, 1},
 		{"there is none", sensibilltest.Behaviour{NoRefreshToken: true}, 3 * time.Hour, 2, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, row.behaviour, nil, func(w *world) {
+			inBubble(t, row.behavior, nil, func(w *world) {
 				src := w.alice()
 				w.token(src)
 				time.Sleep(row.idle)
@@ -95,8 +95,8 @@ func TestARefreshTokenIsNotSentAfterItsEnd(t *testing.T) {
 	}
 }
 
-// The second refresh counts from the first one's answer.
-func TestTheEndOfARefreshTokenMovesWithEachAnswer(t *testing.T) {
+// refresh_expires_in counts from the latest answer.
+func TestEachRefreshExtendsTheSession(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		src := w.alice()
 		w.token(src)
@@ -111,7 +111,7 @@ func TestTheEndOfARefreshTokenMovesWithEachAnswer(t *testing.T) {
 	})
 }
 
-func TestAPasswordThatWasChangedDoesNotEndTheSession(t *testing.T) {
+func TestAChangedPasswordDoesNotEndTheSession(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		src := w.alice()
 		w.token(src)
@@ -124,7 +124,7 @@ func TestAPasswordThatWasChangedDoesNotEndTheSession(t *testing.T) {
 	})
 }
 
-func TestEveryFieldOfTheAnswerIsKept(t *testing.T) {
+func TestExtraFieldsOfTheAnswerAreKept(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		src := w.alice()
 		first := w.token(src)
@@ -139,7 +139,7 @@ func TestEveryFieldOfTheAnswerIsKept(t *testing.T) {
 			}
 		}
 		if first.RefreshToken != "" || first.Extra("refresh_token") != nil {
-			t.Error("the refresh token is handed out")
+			t.Error("the refresh token is exposed")
 		}
 	})
 }
@@ -152,10 +152,10 @@ func TestAnAnswerWithoutATokenTypeIsABearerToken(t *testing.T) {
 	}
 }
 
-func TestAnotherTokenTypeIsAnErrorThatNamesIt(t *testing.T) {
+func TestAnotherTokenTypeIsAnError(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{TokenType: "mac"}, nil, func(w *world) {
 		err := w.refusal(w.alice())
-		if _, f := failsWith(t, err); f.Step != sensibill.StepAccessToken {
+		if _, f := failureOf(t, err); f.Step != sensibill.StepAccessToken {
 			t.Errorf("got %v", err)
 		}
 		if want := `token type "mac"`; !contains(err, want) {

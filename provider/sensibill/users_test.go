@@ -17,10 +17,10 @@ import (
 
 func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
-func TestUsersNeverMix(t *testing.T) {
+func TestEveryRequestCarriesItsUsersToken(t *testing.T) {
 	const users, callers, requests = 40, 4, 10
 	for _, same := range []bool{false, true} {
-		t.Run(fmt.Sprintf("the same token again %v", same), func(t *testing.T) {
+		t.Run(fmt.Sprintf("same token %v", same), func(t *testing.T) {
 			b := sensibilltest.Behaviour{SameToken: same, Latency: 50 * time.Millisecond}
 			for i := range users {
 				b.Users = append(b.Users, sensibilltest.User{
@@ -39,14 +39,14 @@ func TestUsersNeverMix(t *testing.T) {
 						ctx := tokencache.WithSource(context.Background(), src)
 						for range requests {
 							if got, want := w.me(ctx, client), u.CredentialType+"/"+u.AccessID; got != want {
-								t.Errorf("a request of %s was answered for %s", want, got)
+								t.Errorf("a request by %s was answered for %s", want, got)
 							}
 							time.Sleep(time.Duration(i) * time.Millisecond)
 						}
 					})
 				}
-				// Between the milliseconds at which the users do something: a token that ends twice within one request is
-				// not healed twice.
+				// The users act at whole milliseconds, and tokens end in between: a request is repeated only
+				// once, so its token must not end twice.
 				time.Sleep(time.Millisecond / 2)
 				for range 10 {
 					time.Sleep(200 * time.Millisecond)
@@ -54,22 +54,22 @@ func TestUsersNeverMix(t *testing.T) {
 					synctest.Wait()
 				}
 				group.Wait()
-				w.wantMe(w.cache.ClientCredentials(), "403 Forbidden") // the client's token beside them
+				w.wantMe(w.cache.ClientCredentials(), "403 Forbidden") // the client's own token
 			})
 		})
 	}
 }
 
-func TestOneNameOfTwoCredentialTypesIsTwoUsers(t *testing.T) {
+func TestOneNameWithTwoCredentialTypesIsTwoUsers(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-		bank := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+		bank := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
 		w.token(w.cache.Source(bank))
 		bank.CredentialType = sensibilltest.BankType
-		// The same name and secret, but they are not those of this user.
+		// This user has another secret.
 		if err := w.refusal(w.cache.Source(bank)); !contains(err, "401") {
 			t.Errorf("got %v", err)
 		}
-		bank.AccessSecret = tokencache.NewSecret(bankersWord)
+		bank.AccessSecret = tokencache.NewSecret(bankPassword)
 		w.wantMe(w.cache.Source(bank), sensibilltest.BankType+"/"+alice)
 		w.wantMe(w.alice(), "sensibill/"+alice)
 	})
@@ -77,7 +77,7 @@ func TestOneNameOfTwoCredentialTypesIsTwoUsers(t *testing.T) {
 
 func TestTheDefaultCredentialTypeIsSensibill(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesWord)
+		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
 		w.token(w.cache.Source(g))
 		g.CredentialType = "sensibill"
 		w.token(w.cache.Source(g))
@@ -85,7 +85,7 @@ func TestTheDefaultCredentialTypeIsSensibill(t *testing.T) {
 	})
 }
 
-func TestAWrongPasswordDoesNotFindTheToken(t *testing.T) {
+func TestAWrongPasswordDoesNotGetTheCachedToken(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		w.token(w.alice())
 		if err := w.refusal(w.user(alice, "looking-glass")); !contains(err, "401") {
@@ -94,14 +94,14 @@ func TestAWrongPasswordDoesNotFindTheToken(t *testing.T) {
 	})
 }
 
-func TestShutdownInvalidatesEveryTokenWithItself(t *testing.T) {
+func TestShutdownInvalidatesEveryAccessToken(t *testing.T) {
 	for _, outlives := range []bool{false, true} {
 		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())
-			w.token(w.user(bob, bobsWord))
+			w.token(w.user(bob, bobsPassword))
 			src := w.alice()
 			w.token(src)
-			time.Sleep(3*time.Hour - time.Minute) // within the renewal window: the old token is replaced but lives
+			time.Sleep(3*time.Hour - time.Minute) // renewed; the old token is still valid
 			w.token(src)
 			synctest.Wait()
 			if err := w.cache.Shutdown(context.Background()); err != nil {
@@ -109,10 +109,10 @@ func TestShutdownInvalidatesEveryTokenWithItself(t *testing.T) {
 			}
 			access, refresh := w.Live()
 			if access != 0 {
-				t.Errorf("%d access tokens are alive", access)
+				t.Errorf("%d access tokens are still valid", access)
 			}
 			if outlives != (refresh > 0) {
-				t.Errorf("%d refresh tokens are alive", refresh)
+				t.Errorf("%d refresh tokens are still valid", refresh)
 			}
 			for _, x := range w.Transcript() {
 				if strings.HasSuffix(x.Path, "/invalidate") && (x.Method != http.MethodPost || x.Body != nil || len(x.Query) != 0 || x.Status != 200) {
@@ -120,13 +120,13 @@ func TestShutdownInvalidatesEveryTokenWithItself(t *testing.T) {
 				}
 			}
 			if n := w.Count("invalidate"); n < 4 {
-				t.Errorf("%d tokens were invalidated, want the replaced ones as well", n)
+				t.Errorf("%d tokens were invalidated, want at least 4, with the replaced ones", n)
 			}
 		})
 	}
 }
 
-func TestATokenThatHasEndedNeedsNoInvalidation(t *testing.T) {
+func TestInvalidatingAnInvalidTokenSucceeds(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		w.token(w.alice())
 		w.token(w.cache.ClientCredentials())
@@ -140,12 +140,12 @@ func TestATokenThatHasEndedNeedsNoInvalidation(t *testing.T) {
 	})
 }
 
-func TestAFailedInvalidationIsInTheErrorOfShutdown(t *testing.T) {
+func TestShutdownReturnsAFailedInvalidation(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
 		w.token(w.alice())
 		w.Update(func(b *sensibilltest.Behaviour) { b.Fault = func(*http.Request) int { return 500 } })
 		err := w.cache.Shutdown(context.Background())
-		if _, f := failsWith(t, err); f.Step != "invalidate" || f.Status != 500 {
+		if _, f := failureOf(t, err); f.Step != "invalidate" || f.Status != 500 {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -160,7 +160,7 @@ func TestCloseInvalidatesNothing(t *testing.T) {
 	})
 }
 
-// What becomes of the refresh token is not documented; the cache does not use it again either way.
+// It is not documented whether the refresh token stays valid. The cache does not use it again.
 func TestAfterRevokeTheUserLogsInAgain(t *testing.T) {
 	for _, outlives := range []bool{false, true} {
 		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
@@ -175,8 +175,8 @@ func TestAfterRevokeTheUserLogsInAgain(t *testing.T) {
 	}
 }
 
-// With a server that hands out the same token again, one replica's Shutdown ends it for all.
-func TestAnotherReplicaHealsAfterAShutdown(t *testing.T) {
+// If the server issues the same token again, the Shutdown of one replica ends it for all.
+func TestAnotherReplicaRecoversAfterAShutdown(t *testing.T) {
 	inBubble(t, sensibilltest.Behaviour{SameToken: true}, nil, func(w *world) {
 		other := newWorld(t, w.Emulator, nil)
 		if w.token(w.alice()).AccessToken != other.token(other.alice()).AccessToken {

@@ -1,4 +1,5 @@
-// Package show is what the programs that show a provider's requests have in common: flags, text or JSON, the exit status.
+// Package show is the common part of the programs that show the requests of a provider package: the
+// flags, the output as text or JSON, and the exit status.
 package show
 
 import (
@@ -18,25 +19,29 @@ import (
 // The exit statuses.
 const (
 	OK     = iota
-	Broken // the server saw something else than it should have
-	Usage
+	Broken // the server did not receive the expected requests
+	Usage  // wrong flags, arguments or environment
 )
 
-// A Program is what is shown, made by its Start, which reads the environment.
+// A Program is a program that shows the requests of a provider package.
 type Program struct {
 	Name  string
-	Usage string // what is printed before the flags
+	Usage string // printed by -h, before the flags
+
+	// Start reads the environment and starts a session. An error is about the environment.
 	Start func(getenv func(string) string) (Session, error)
 }
 
-// A Session plays a program once.
+// A Session is one run of a program.
 type Session struct {
-	Play       func(ctx context.Context, text io.Writer) (broken []string)
+	// Run sends the requests, prints them, and returns how they differ from the expected ones.
+	Run func(ctx context.Context, text io.Writer) (broken []string)
+
 	Transcript func() []tokentest.Exchange
 	Close      func()
 }
 
-// Main runs a program as a process.
+// Main runs a program and exits with its status.
 func Main(p Program) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	status := p.Run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
@@ -44,7 +49,7 @@ func Main(p Program) {
 	os.Exit(status)
 }
 
-// Run is the program without its process. It returns the exit status.
+// Run runs a program and returns its exit status.
 func (p Program) Run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -71,7 +76,7 @@ func (p Program) Run(ctx context.Context, args []string, getenv func(string) str
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	broken := s.Play(ctx, text)
+	broken := s.Run(ctx, text)
 	if *asJSON {
 		if err := json.NewEncoder(stdout).Encode(s.Transcript()); err != nil {
 			broken = append(broken, err.Error())
@@ -83,6 +88,6 @@ func (p Program) Run(ctx context.Context, args []string, getenv func(string) str
 	if len(broken) > 0 {
 		return Broken
 	}
-	fmt.Fprintf(text, "\nThe server saw what it should have: %d requests.\n", len(s.Transcript()))
+	fmt.Fprintf(text, "\nThe server received the %d expected requests.\n", len(s.Transcript()))
 	return OK
 }

@@ -14,8 +14,8 @@ const (
 	roleUser
 )
 
-// authorize finds the live access token of a request and checks its role. It is taken from the Authorization header
-// alone, after the word Bearer.
+// authorize returns the valid access token of a request and checks its role. Only the Authorization
+// header is read, and only the exact scheme "Bearer".
 func (e *Emulator) authorize(r *http.Request, needed role) (*token, *refusal) {
 	value, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
@@ -24,7 +24,7 @@ func (e *Emulator) authorize(r *http.Request, needed role) (*token, *refusal) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := e.state.byValue[value]
-	if t == nil || t.Refresh || !t.alive(time.Now()) {
+	if t == nil || t.Refresh || !t.valid(time.Now()) {
 		return nil, &refusal{status: http.StatusUnauthorized, oauthError: "invalid_token", message: "Invalid access token: " + value}
 	}
 	if (t.User == "") != (needed == roleClient) {
@@ -33,7 +33,7 @@ func (e *Emulator) authorize(r *http.Request, needed role) (*token, *refusal) {
 	return t, nil
 }
 
-// A user is what a user was created with.
+// A user is a user as sent to createUser.
 type user struct {
 	ID                  string `json:"id"`
 	Password            string `json:"password,omitempty"`
@@ -42,20 +42,20 @@ type user struct {
 	IsAutoUpdateEnabled bool   `json:"isAutoUpdateEnabled"`
 }
 
-// createUser answers with what was sent, the password included. Assumed: the statuses, and that ID and password are
-// required (finAPI makes them up).
+// createUser answers with what was sent, including the password. Assumed: the statuses, and that id
+// and password are required; finAPI generates missing ones.
 func (e *Emulator) createUser(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
 	if _, refusal := e.authorize(r, roleClient); refusal != nil {
 		return refusal
 	}
 	var u user
 	if err := json.NewDecoder(r.Body).Decode(&u); err != nil || u.ID == "" || u.Password == "" {
-		return refuse(http.StatusBadRequest, "MISSING_FIELD", "id and password are needed")
+		return refuse(http.StatusBadRequest, "MISSING_FIELD", "id and password are required")
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, exists := e.b.Users[u.ID]; exists {
-		return refuse(http.StatusUnprocessableEntity, "ENTITY_EXISTS", "The user exists")
+		return refuse(http.StatusUnprocessableEntity, "ENTITY_EXISTS", "The user exists already")
 	}
 	changed := e.b.withDefaults()
 	changed.Users[u.ID] = u.Password

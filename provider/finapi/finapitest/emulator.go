@@ -10,21 +10,23 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// An Emulator is a running finAPI. It has to be closed; all methods are safe for concurrent use.
+// An Emulator is an emulated finAPI. Create one with [New] or [NewPipe], and call Close when done.
+// Its methods are safe for concurrent use.
 type Emulator struct {
 	*tokentest.Emulator
 
 	mu     sync.Mutex // guards what follows; never held while waiting
-	b      *Behaviour
+	b      *Behaviour // never changed, only replaced
 	state  state
 	serial int
 }
 
-// New starts an emulator on a loopback socket. It panics if there is none to be had.
+// New starts an emulator on a loopback socket. It panics if it cannot listen.
 func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
 
-// NewPipe starts an emulator on an in-memory network. Inside a [testing/synctest] bubble it must be called, used and
-// closed in that bubble. Only its Client reaches it, under every name of a host.
+// NewPipe starts an emulator on an in-memory network, see [tokentest.NewPipe]. In a
+// [testing/synctest] bubble it must be started, used and closed inside that bubble. Only its Client
+// can reach it.
 func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
 
 func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
@@ -33,12 +35,14 @@ func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator 
 	return e
 }
 
-// Options are those of the emulated finAPI.
+// Options returns the options with which package finapi reaches the emulator.
 func (e *Emulator) Options() finapi.Options {
-	return finapi.Options{BaseURL: e.URL, Version: e.behaviour().Version}
+	return finapi.Options{BaseURL: e.URL, Version: e.behavior().Version}
 }
 
-// Update changes the behaviour while the emulator runs. A field set to its zero value gets its default again.
+// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// its defaults filled in; a field that it sets to the zero value gets its default. change must not
+// call methods of the emulator.
 func (e *Emulator) Update(change func(*Behaviour)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,13 +51,13 @@ func (e *Emulator) Update(change func(*Behaviour)) {
 	e.b = b.withDefaults()
 }
 
-func (e *Emulator) behaviour() *Behaviour {
+func (e *Emulator) behavior() *Behaviour {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.b
 }
 
-// Live returns the tokens that finAPI would accept now, in the order of their issue.
+// Live returns the tokens that are neither revoked nor expired, in the order they were issued.
 func (e *Emulator) Live() []Token {
 	now := time.Now()
 	var live []Token
@@ -65,7 +69,7 @@ func (e *Emulator) Live() []Token {
 	return live
 }
 
-// Tokens returns every token that was issued.
+// Tokens returns all issued tokens, in order.
 func (e *Emulator) Tokens() []Token {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -76,7 +80,7 @@ func (e *Emulator) Tokens() []Token {
 	return list
 }
 
-// Count returns how many requests there were to a path that ends in suffix, "/oauth/token" for example.
+// Count returns the number of requests whose path ends in suffix, such as "/oauth/token".
 func (e *Emulator) Count(suffix string) int {
 	n := 0
 	for _, x := range e.Transcript() {
@@ -87,14 +91,14 @@ func (e *Emulator) Count(suffix string) int {
 	return n
 }
 
-// RevokeAll ends every access token, as a change of the client's secret and of all passwords would. Refresh tokens live on.
+// RevokeAll revokes every access token. Refresh tokens stay valid.
 func (e *Emulator) RevokeAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.state.revoke(func(t *token) bool { return !t.Refresh })
 }
 
-// ChangePassword gives a user a new password, unlocks the user, and ends all of the user's tokens.
+// ChangePassword sets the password of a user, unlocks the user, and revokes the user's tokens.
 func (e *Emulator) ChangePassword(user, password string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -15,22 +15,22 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
 )
 
-// A bench is an emulator and a plain client of it.
-type bench struct {
+// An emulator is an Emulator together with the test that uses it.
+type emulator struct {
 	*testing.T
 	*finapitest.Emulator
 }
 
-func inBubble(t *testing.T, b finapitest.Behaviour, test func(h bench)) {
+func inBubble(t *testing.T, b finapitest.Behaviour, test func(e emulator)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		e := finapitest.NewPipe(b)
-		defer e.Close()
-		test(bench{t, e})
+		srv := finapitest.NewPipe(b)
+		defer srv.Close()
+		test(emulator{t, srv})
 	})
 }
 
-// A reply is a complete answer.
+// A reply is a response with its body.
 type reply struct {
 	status int
 	header http.Header
@@ -40,7 +40,7 @@ type reply struct {
 
 func (r reply) field(name string) string { s, _ := r.fields[name].(string); return s }
 
-// code is that of the first of errors.
+// code returns the code of the first element of errors.
 func (r reply) code() string {
 	var body struct{ Errors []finapi.Problem }
 	_ = json.Unmarshal([]byte(r.text), &body)
@@ -50,18 +50,18 @@ func (r reply) code() string {
 	return body.Errors[0].Code
 }
 
-// send sends a request; header is "Name: value" lines.
-func (h bench) send(method, target, body string, header ...string) reply {
-	h.Helper()
-	req, err := http.NewRequestWithContext(h.Context(), method, h.URL+target, strings.NewReader(body))
+// send sends a request. Each header field is a string "Name: value".
+func (e emulator) send(method, target, body string, header ...string) reply {
+	e.Helper()
+	req, err := http.NewRequestWithContext(e.Context(), method, e.URL+target, strings.NewReader(body))
 	if err != nil {
-		h.Fatal(err)
+		e.Fatal(err)
 	}
 	for _, line := range header {
 		name, value, _ := strings.Cut(line, ": ")
 		req.Header.Set(name, value)
 	}
-	resp, err := h.Client().Do(req)
+	resp, err := e.Client().Do(req)
 	if err != nil {
 		return reply{text: err.Error()}
 	}
@@ -79,19 +79,19 @@ const (
 	aliceForm  = secrets + "&grant_type=password&username=alice&password=wonderland"
 )
 
-func (h bench) token(body string) reply {
-	h.Helper()
-	return h.send("POST", "/oauth/token", body, form)
+func (e emulator) token(body string) reply {
+	e.Helper()
+	return e.send("POST", "/oauth/token", body, form)
 }
 
-func TestWhatFinAPIRefusesIsRefused(t *testing.T) {
+func TestTheEmulatorRefusesWhatFinAPIRefuses(t *testing.T) {
 	for _, row := range []struct {
 		name                 string
 		behaviour            finapitest.Behaviour
 		method, target, body string
 		header               []string
 		status               int
-		code                 string // of errors, or the error of RFC 6749
+		code                 string // the code in errors, or the error of RFC 6749
 	}{
 		{"wrong secret", finapitest.Behaviour{}, "POST", "/oauth/token", "client_id=client-id&client_secret=no&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
 		{"no secret", finapitest.Behaviour{}, "POST", "/oauth/token", "client_id=client-id&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
@@ -113,94 +113,94 @@ func TestWhatFinAPIRefusesIsRefused(t *testing.T) {
 		{"a revocation without a token", finapitest.Behaviour{}, "POST", "/oauth/revoke?token=x", "", nil, 401, "unauthorized"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, row.behaviour, func(h bench) {
-				r := h.send(row.method, row.target, row.body, row.header...)
+			inBubble(t, row.behaviour, func(e emulator) {
+				r := e.send(row.method, row.target, row.body, row.header...)
 				if r.status != row.status || r.code()+r.field("error") != row.code {
-					h.Errorf("got %d %s, want %d %s", r.status, r.text, row.status, row.code)
+					e.Errorf("got %d %s, want %d %s", r.status, r.text, row.status, row.code)
 				}
 				if r.header.Get("X-Request-Id") == "" {
-					h.Error("no X-Request-Id")
+					e.Error("no X-Request-Id")
 				}
 			})
 		})
 	}
 }
 
-func TestTheSameCredentialsGetTheSameTokenThatCountsDown(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, func(h bench) {
-		first := h.token(aliceForm)
+func TestTheSameCredentialsGetTheSameTokenUntilItExpires(t *testing.T) {
+	inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+		first := e.token(aliceForm)
 		if len(first.fields) != 5 || first.field("token_type") != "bearer" || first.field("scope") != "all" {
-			h.Errorf("got %s", first.text)
+			e.Errorf("got %s", first.text)
 		}
 		for _, want := range []string{"3600", "2600", "1600", "600"} {
-			r := h.token(aliceForm)
+			r := e.token(aliceForm)
 			if r.field("access_token") != first.field("access_token") || fmt.Sprint(r.fields["expires_in"]) != want {
-				h.Errorf("got %v, want the same token with expires_in %s", r.fields["expires_in"], want)
+				e.Errorf("got %v, want the same token with expires_in %s", r.fields["expires_in"], want)
 			}
 			time.Sleep(1000 * time.Second)
 		}
-		if h.token(aliceForm).field("access_token") == first.field("access_token") {
-			h.Error("an expired token was handed out")
+		if e.token(aliceForm).field("access_token") == first.field("access_token") {
+			e.Error("an expired token was issued")
 		}
-		if r := h.token(clientForm); len(r.fields) != 4 {
-			h.Errorf("the client got %s, want no refresh token", r.text)
-		}
-	})
-}
-
-func TestTheParametersMayBeInTheQueryOfV1(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, func(h bench) {
-		if r := h.send("POST", "/oauth/token?"+clientForm, "", form); r.status != 200 {
-			h.Errorf("got %d %s", r.status, r.text)
+		if r := e.token(clientForm); len(r.fields) != 4 {
+			e.Errorf("the client got %s, want no refresh token", r.text)
 		}
 	})
 }
 
-func TestTheLastWrongPasswordLocks(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 2}, func(h bench) {
-		tok := h.token(aliceForm).field("access_token")
+func TestV1TakesParametersInTheQuery(t *testing.T) {
+	inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+		if r := e.send("POST", "/oauth/token?"+clientForm, "", form); r.status != 200 {
+			e.Errorf("got %d %s", r.status, r.text)
+		}
+	})
+}
+
+func TestTooManyWrongPasswordsLockTheUser(t *testing.T) {
+	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 2}, func(e emulator) {
+		tok := e.token(aliceForm).field("access_token")
 		wrong := strings.Replace(aliceForm, "wonderland", "no", 1)
 		var statuses []int
 		for _, body := range []string{wrong, wrong, wrong, aliceForm} {
-			statuses = append(statuses, h.token(body).status)
+			statuses = append(statuses, e.token(body).status)
 		}
 		if got := fmt.Sprint(statuses); got != "[400 400 423 423]" {
-			h.Errorf("got %s", got)
+			e.Errorf("got %s", got)
 		}
-		r := h.send("GET", "/api/v1/accounts", "", "Authorization: Bearer "+tok)
+		r := e.send("GET", "/api/v1/accounts", "", "Authorization: Bearer "+tok)
 		if r.status != 401 || r.field("error_description") != "Invalid access token: "+tok {
-			h.Errorf("got %d %s, want a 401 that quotes the token", r.status, r.text)
+			e.Errorf("got %d %s, want a 401 that quotes the token", r.status, r.text)
 		}
-		h.ChangePassword("alice", "new")
-		if r := h.token(strings.Replace(aliceForm, "wonderland", "new", 1)); r.status != 200 {
-			h.Errorf("got %d %s", r.status, r.text)
+		e.ChangePassword("alice", "new")
+		if r := e.token(strings.Replace(aliceForm, "wonderland", "new", 1)); r.status != 200 {
+			e.Errorf("got %d %s", r.status, r.text)
 		}
 	})
 }
 
-func TestWhatARevocationEnds(t *testing.T) {
+func TestWhatARevocationRevokes(t *testing.T) {
 	for hint, want := range map[string]string{"access_token": "401 200", "refresh_token": "401 400", "": "401 400", "other": "200 200"} {
-		inBubble(t, finapitest.Behaviour{}, func(h bench) {
-			client, alice := h.token(clientForm).field("access_token"), h.token(aliceForm)
+		inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+			client, alice := e.token(clientForm).field("access_token"), e.token(aliceForm)
 			named := alice.field("refresh_token")
 			if hint == "access_token" || hint == "" {
 				named = alice.field("access_token")
 			}
 			target := "/oauth/revoke?" + url.Values{"token": {named}, "token_type_hint": {hint}}.Encode()
-			if r := h.send("POST", target, "", "Authorization: Bearer "+alice.field("access_token")); r.status != 403 {
-				h.Errorf("with the user's token: got %d, want 403", r.status)
+			if r := e.send("POST", target, "", "Authorization: Bearer "+alice.field("access_token")); r.status != 403 {
+				e.Errorf("with the user's token: got %d, want 403", r.status)
 			}
-			r := h.send("POST", target, "", "Authorization: Bearer "+client)
+			r := e.send("POST", target, "", "Authorization: Bearer "+client)
 			if want := map[bool]int{true: 400, false: 200}[hint == "other"]; r.status != want || want == 200 && r.text != "" {
-				h.Errorf("%s: got %d %s", hint, r.status, r.text)
+				e.Errorf("%s: got %d %s", hint, r.status, r.text)
 			}
-			service := h.send("GET", "/api/v1/accounts", "", "Authorization: Bearer "+alice.field("access_token"))
-			refresh := h.token(secrets + "&grant_type=refresh_token&refresh_token=" + alice.field("refresh_token"))
+			service := e.send("GET", "/api/v1/accounts", "", "Authorization: Bearer "+alice.field("access_token"))
+			refresh := e.token(secrets + "&grant_type=refresh_token&refresh_token=" + alice.field("refresh_token"))
 			if got := fmt.Sprint(service.status, " ", refresh.status); got != want {
-				h.Errorf("%q: service and refresh got %s, want %s", hint, got, want)
+				e.Errorf("%q: service and refresh got %s, want %s", hint, got, want)
 			}
-			if r := h.send("POST", "/oauth/revoke?token=unknown", "", "Authorization: Bearer "+client); r.status != 200 {
-				h.Errorf("an unknown token: got %d, want 200", r.status)
+			if r := e.send("POST", "/oauth/revoke?token=unknown", "", "Authorization: Bearer "+client); r.status != 200 {
+				e.Errorf("an unknown token: got %d, want 200", r.status)
 			}
 		})
 	}

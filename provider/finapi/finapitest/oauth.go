@@ -10,7 +10,7 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi"
 )
 
-// token answers the token endpoint.
+// token serves the token endpoint.
 func (e *Emulator) token(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
 	form, refusal := readForm(b, r)
 	if refusal != nil {
@@ -21,7 +21,7 @@ func (e *Emulator) token(b *Behaviour, w http.ResponseWriter, r *http.Request) *
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// Assumed: Basic is no authentication of the client; and the client is looked at before anything else.
+	// Assumed: Basic authentication is not accepted, and the client is checked before anything else.
 	if form.Get("client_id") != b.ClientID || form.Get("client_secret") != b.ClientSecret || r.Header.Get("Authorization") != "" {
 		return unauthorizedClient(b)
 	}
@@ -44,7 +44,7 @@ func unauthorizedClient(b *Behaviour) *refusal {
 	return &refusal{status: http.StatusUnauthorized, oauthError: b.Error401, message: "Bad client credentials"}
 }
 
-// grant returns the access token that a token request is answered with. e.mu is held.
+// grant returns the access token for a token request. e.mu must be held.
 func (e *Emulator) grant(b *Behaviour, form url.Values) (*token, *refusal) {
 	switch form.Get("grant_type") {
 	case "client_credentials":
@@ -57,7 +57,7 @@ func (e *Emulator) grant(b *Behaviour, form url.Values) (*token, *refusal) {
 		return e.state.grant(b, user), nil
 	case "refresh_token":
 		old := e.state.byValue[form.Get("refresh_token")]
-		if old == nil || !old.Refresh || !old.alive(time.Now()) {
+		if old == nil || !old.Refresh || !old.valid(time.Now()) {
 			return nil, refuse(http.StatusBadRequest, b.Code400, "Invalid refresh token: "+form.Get("refresh_token"))
 		}
 		return e.state.renew(b, old), nil
@@ -65,7 +65,7 @@ func (e *Emulator) grant(b *Behaviour, form url.Values) (*token, *refusal) {
 	return nil, refuse(http.StatusBadRequest, "BAD_REQUEST", "Unsupported grant type")
 }
 
-// login checks a user's password. e.mu is held.
+// login checks a user's password. e.mu must be held.
 func (e *Emulator) login(b *Behaviour, user, password string) *refusal {
 	s := &e.state
 	if s.locked[user] {
@@ -85,7 +85,7 @@ func (e *Emulator) login(b *Behaviour, user, password string) *refusal {
 	return nil
 }
 
-// expiresIn is 0 for a token that never expires, and for one in its last second.
+// expiresIn returns the expires_in of t. It is 0 if t never expires, and during its last second.
 func expiresIn(b *Behaviour, t *token) int {
 	switch lifetime := b.UserLifetime; {
 	case t.Expires.IsZero():
@@ -99,8 +99,8 @@ func expiresIn(b *Behaviour, t *token) int {
 	return int(time.Until(t.Expires) / time.Second)
 }
 
-// revoke answers the revocation endpoint. The token is in the query in V1 and in the form in V2. Assumed: V1 does not
-// take it from a form.
+// revoke serves the revocation endpoint. The token is in the query in V1 and in the form in V2.
+// Assumed: V1 does not read a form.
 func (e *Emulator) revoke(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "The method is not POST")
@@ -124,22 +124,22 @@ func (e *Emulator) revoke(b *Behaviour, w http.ResponseWriter, r *http.Request) 
 	switch hint := form.Get("token_type_hint"); {
 	case hint != "" && hint != "access_token" && hint != "refresh_token":
 		return refuse(http.StatusBadRequest, "BAD_REQUEST", "Token type not supported")
-	case named == nil: // an invalid token is answered 200
+	case named == nil: // documented: an invalid token is answered 200
 	case hint == "access_token":
 		named.Revoked = true
-	default: // with the whole authorization
+	default: // with every token of the same authorization
 		e.state.revoke(func(t *token) bool { return t.family == named.family })
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-// readForm reads the parameters of a POST: the form, and in V1 the query as well.
+// readForm returns the parameters of a POST: those in the form and, in V1, those in the query.
 func readForm(b *Behaviour, r *http.Request) (url.Values, *refusal) {
 	if r.Method != http.MethodPost {
 		return nil, refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "The method is not POST")
 	}
-	// Assumed: V1, which only asks for it ("please set"), insists as V2 does.
+	// Assumed: V1, whose documentation only asks for it ("please set"), requires it as V2 does.
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
 		return nil, refuse(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "The Content-Type is not a form")
 	}
@@ -159,7 +159,7 @@ func readForm(b *Behaviour, r *http.Request) (url.Values, *refusal) {
 	return form, nil
 }
 
-// wait reports whether the client has waited too.
+// wait waits for d. It returns false if the client has gone away.
 func wait(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true

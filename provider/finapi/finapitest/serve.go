@@ -10,7 +10,8 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi"
 )
 
-// A refusal is an answer that is not 200. With an oauthError it has the fields of RFC 6749, otherwise errors.
+// A refusal is an error response. If oauthError is set, the body has the fields of RFC 6749,
+// otherwise finAPI's errors.
 type refusal struct {
 	status     int
 	oauthError string
@@ -18,30 +19,32 @@ type refusal struct {
 	message    string
 }
 
-// refuse is a refusal with one error.
+// refuse returns a refusal with one error.
 func refuse(status int, code, message string) *refusal {
 	return &refusal{status: status, code: code, message: message}
 }
 
 var (
-	errNoAuthentication = &refusal{status: 401, oauthError: "unauthorized",
-		message: "An Authentication object was not found in the SecurityContext"}
+	errNoAuthentication = &refusal{
+		status: 401, oauthError: "unauthorized",
+		message: "An Authentication object was not found in the SecurityContext",
+	}
 	errRole = refuse(http.StatusForbidden, "FORBIDDEN", "The service cannot be called with this role")
 )
 
-// serve answers every request under its X-Request-Id.
+// serve handles a request and sets the X-Request-Id of its answer.
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
-	b := e.behaviour()
+	b := e.behavior()
 	if b.Drop != nil && b.Drop(r) {
 		panic(http.ErrAbortHandler)
 	}
 	id := r.Header.Get("X-Request-Id")
 	if id == "" {
-		id = e.selfgen()
+		id = e.newRequestID()
 	}
 	w.Header().Set("X-Request-Id", id)
 	if len(id) > 255 {
-		// Assumed: the status and the code; documented is "will result in an error".
+		// Assumed: the status and the code. The documentation says only "will result in an error".
 		w.Header().Set("X-Request-Id", id[:255])
 		b.refuse(w, r, refuse(http.StatusBadRequest, "BAD_REQUEST", "The X-Request-Id is too long"))
 		return
@@ -51,7 +54,8 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *Emulator) selfgen() string {
+// newRequestID returns the ID of a request that came without one.
+func (e *Emulator) newRequestID() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.serial++
@@ -91,10 +95,10 @@ func (e *Emulator) route(b *Behaviour, w http.ResponseWriter, r *http.Request) *
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // nobody is left to tell
+	_ = json.NewEncoder(w).Encode(v) // fails only if the client has gone away
 }
 
-// refuse writes a refusal as the mandator's version has it.
+// refuse writes a refusal in the format of the mandator's version.
 func (b *Behaviour) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
 	if f.oauthError != "" {
 		name := "error_description"
@@ -118,7 +122,7 @@ func (b *Behaviour) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
 	})
 }
 
-// kind is the type of an error. Assumed, except for LOCKED, which is documented as technical.
+// kind returns the type of an error. Assumed, except for LOCKED, which is documented as technical.
 func (f *refusal) kind() string {
 	switch f.code {
 	case "LOCKED", "UNEXPECTED_ERROR", "UNSUPPORTED_MEDIA_TYPE":

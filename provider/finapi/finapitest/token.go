@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A Token is one that the emulator has issued.
+// A Token is a token that the emulator has issued.
 type Token struct {
 	Value   string
-	User    string // empty: the client's own
-	Refresh bool   // a refresh token
-	Expires time.Time
+	User    string    // empty for the client's own token
+	Refresh bool      // whether it is a refresh token
+	Expires time.Time // zero if it never expires
 	Revoked bool
 }
 
@@ -19,22 +19,22 @@ func (t *Token) expired(now time.Time) bool {
 	return !t.Expires.IsZero() && !now.Before(t.Expires)
 }
 
-// A token knows the authorization that it is based on.
+// A token is an issued token and its relation to others.
 type token struct {
 	Token
-	family int
+	family int // common to all tokens of one authorization
 }
 
-func (t *token) alive(now time.Time) bool { return !t.Revoked && !t.expired(now) }
+func (t *token) valid(now time.Time) bool { return !t.Revoked && !t.expired(now) }
 
-// state is what finAPI remembers. Emulator.mu guards it.
+// state is the state of the emulated finAPI. Emulator.mu guards it.
 type state struct {
 	issued  []*token
 	byValue map[string]*token
-	current map[string]*token // the access token of a user, of the client for ""
-	refresh map[int]*token    // the refresh token of an authorization
+	current map[string]*token // the latest access token by user; "" is the client
+	refresh map[int]*token    // the latest refresh token by family
 	created map[string]user
-	wrong   map[string]int
+	wrong   map[string]int // consecutive wrong passwords by user
 	locked  map[string]bool
 }
 
@@ -49,7 +49,7 @@ func newState() state {
 	}
 }
 
-// issue makes a token; one with a negative lifetime lives for ever.
+// issue adds a new token. With a negative lifetime it never expires.
 func (s *state) issue(user string, refresh bool, family int, lifetime time.Duration) *token {
 	kind := "access"
 	if refresh {
@@ -65,9 +65,10 @@ func (s *state) issue(user string, refresh bool, family int, lifetime time.Durat
 	return t
 }
 
-// grant returns the access token of a user, or of the client for "": the one there is, or that of a new authorization.
+// grant returns the access token of a user, or of the client if user is "". It starts a new
+// authorization if the latest token is no longer valid.
 func (s *state) grant(b *Behaviour, user string) *token {
-	if t := s.current[user]; t != nil && (t.alive(time.Now()) || b.RevokedAgain && !t.expired(time.Now())) {
+	if t := s.current[user]; t != nil && (t.valid(time.Now()) || b.RevokedAgain && !t.expired(time.Now())) {
 		return t
 	}
 	family, lifetime := len(s.issued)+1, b.ClientLifetime
@@ -82,7 +83,8 @@ func (s *state) grant(b *Behaviour, user string) *token {
 	return t
 }
 
-// renew issues the access token for a refresh token. Assumed: it is a new one, and the old one lives on.
+// renew issues an access token for a refresh token. Assumed: it is a new one, and the old access
+// token stays valid.
 func (s *state) renew(b *Behaviour, old *token) *token {
 	t := s.issue(old.User, false, old.family, b.UserLifetime)
 	s.current[old.User] = t
@@ -93,10 +95,10 @@ func (s *state) renew(b *Behaviour, old *token) *token {
 	return t
 }
 
-// revoke ends the tokens that which picks.
-func (s *state) revoke(which func(*token) bool) {
+// revoke revokes the tokens for which match returns true.
+func (s *state) revoke(match func(*token) bool) {
 	for _, t := range s.issued {
-		if which(t) {
+		if match(t) {
 			t.Revoked = true
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// api is every path that is not OAuth.
+// api handles every path outside OAuth.
 func (e *Emulator) api(r *http.Request) answer {
 	if id, secret, basic := r.BasicAuth(); basic {
 		if !e.isKey(id, secret) {
@@ -16,11 +16,11 @@ func (e *Emulator) api(r *http.Request) answer {
 	}
 	scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	t := e.find("access_token", value)
-	if !strings.EqualFold(scheme, "Bearer") || t == nil || e.behaviour.SingleUse && t.Used > 0 {
+	if !strings.EqualFold(scheme, "Bearer") || t == nil || e.behavior.SingleUse && t.Used > 0 {
 		return e.refused(http.StatusUnauthorized, "token is missing, expired or revoked")
 	}
 	t.Used++
-	// That writing does not include reading is an assumption.
+	// Assumed: a write scope does not include reading.
 	scope := r.URL.Path + ".write"
 	if r.Method == http.MethodGet {
 		scope = r.URL.Path + ".read"
@@ -31,8 +31,8 @@ func (e *Emulator) api(r *http.Request) answer {
 	return e.act(r, "bearer")
 }
 
-// act does what a request asks for: transfers are made once for each X-Idempotency-Key, which they need, and everything
-// else tells how the request was authorized.
+// act handles an authorized request. A transfer requires an X-Idempotency-Key and is made once for
+// each key. Every other request is answered with how it was authorized.
 func (e *Emulator) act(r *http.Request, by string) answer {
 	if !strings.HasSuffix(r.URL.Path, "/transfers") || r.Method != http.MethodPost {
 		return answer{status: http.StatusOK, body: map[string]string{"path": r.URL.Path, "by": by}}

@@ -13,79 +13,82 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// An Emulator plays Moov's API. Make one with [New] or [NewPipe], and Close it. URL is the BaseURL for moov.Options;
-// Client reaches it, and Transcript is what it saw. All methods are safe for concurrent use.
+// An Emulator emulates Moov's API. Create one with [New] or [NewPipe], and call Close when done.
+// URL is the BaseURL for moov.Options, Client returns a client that reaches the emulator, and
+// Transcript returns the requests and their answers. All methods are safe for concurrent use.
 type Emulator struct {
 	*tokentest.Emulator
 
-	mu        sync.Mutex
-	behaviour Behaviour
-	tokens    []*Token
-	byValue   map[string]*Token
-	requests  int
-	counts    map[string]int // requests by path
-	arrivals  []time.Time    // of the last second
-	faults    map[string][]int
-	keys      map[string]bool // X-Idempotency-Key of the transfers that were made
+	mu       sync.Mutex // guards what follows
+	behavior Behaviour
+	tokens   []*Token
+	byValue  map[string]*Token
+	requests int
+	counts   map[string]int   // requests by path
+	arrivals []time.Time      // of requests within the last second
+	faults   map[string][]int // statuses to answer with, by path
+	keys     map[string]bool  // the X-Idempotency-Key of each transfer made
 }
 
-// New starts an emulator on a loopback socket. It panics if there is none to be had.
+// New starts an emulator on a loopback socket. It panics if it cannot listen.
 func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
 
-// NewPipe starts one on the in-memory network of the process, see [tokentest.NewPipe].
+// NewPipe starts an emulator on an in-memory network; see [tokentest.NewPipe].
 func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
 
 func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
 	e := &Emulator{
-		behaviour: b.withDefaults(), byValue: make(map[string]*Token),
+		behavior: b.withDefaults(), byValue: make(map[string]*Token),
 		counts: make(map[string]int), faults: make(map[string][]int), keys: make(map[string]bool),
 	}
 	e.Emulator = serve(http.HandlerFunc(e.serve))
 	return e
 }
 
-// Update changes the behaviour while the emulator runs.
+// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// its defaults filled in; a field that it sets to the zero value gets its default. change must not
+// call methods of the emulator.
 func (e *Emulator) Update(change func(*Behaviour)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	change(&e.behaviour)
-	e.behaviour = e.behaviour.withDefaults()
+	change(&e.behavior)
+	e.behavior = e.behavior.withDefaults()
 }
 
-// Fail answers the next requests for a path with these statuses, in this order, and does nothing else about them: 429 as
-// a rate limit does, every other without a body, as the specification has it for 500 and 504. 0 drops the connection.
+// Fail makes the next requests for a path fail with these statuses, in this order, without any
+// other effect. A 429 has the header of a rate limit. All answers are without a body, which the
+// specification has for 500 and 504. The status 0 drops the connection.
 func (e *Emulator) Fail(path string, statuses ...int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults[path] = append(e.faults[path], statuses...)
 }
 
-// Count returns how many requests for a path have arrived.
+// Count returns the number of requests for a path.
 func (e *Emulator) Count(path string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.counts[path]
 }
 
-// An answer is what one request gets. A nil body is none.
+// An answer is the response to one request. If body is nil, there is none.
 type answer struct {
 	status int
 	body   any
 	header http.Header
 }
 
-// failure is GenericError of the specification.
+// failure returns a GenericError of the specification.
 func failure(status int, text string) answer {
 	return answer{status: status, body: map[string]string{"error": text}}
 }
 
-// malformed is an answer 422, AuthTokenRequestError or RevokeTokenRequestError of the specification: a flat map from
-// parameters to what is wrong with them.
-func malformed(parameter, text string) answer {
+// invalidParameter returns a 422, the AuthTokenRequestError or RevokeTokenRequestError of the
+// specification: an object that maps parameters to error messages.
+func invalidParameter(parameter, text string) answer {
 	return answer{status: http.StatusUnprocessableEntity, body: map[string]string{parameter: text}}
 }
 
-// versionForm is what a version looks like.
 var versionForm = regexp.MustCompile(`^(v20\d\d\.(01|04|07|10)\.\d\d|latest)$`)
 
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
@@ -93,7 +96,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	defer e.mu.Unlock()
 	e.requests++
 	e.counts[r.URL.Path]++
-	// A UUID in the header of every answer.
+	// Every answer has a UUID as its request ID.
 	w.Header().Set("X-Request-Id", fmt.Sprintf("00000000-0000-4000-8000-%012d", e.requests))
 	a := e.handle(r)
 	for name, values := range a.header {
@@ -105,7 +108,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
-	_ = json.NewEncoder(w).Encode(a.body) // of strings and numbers
+	_ = json.NewEncoder(w).Encode(a.body) // fails only if the client has gone away
 }
 
 func (e *Emulator) handle(r *http.Request) answer {
@@ -115,7 +118,7 @@ func (e *Emulator) handle(r *http.Request) answer {
 		case 0:
 			panic(http.ErrAbortHandler)
 		case http.StatusTooManyRequests:
-			return e.tooMany(e.behaviour.RetryIn)
+			return e.tooMany(e.behavior.RetryIn)
 		}
 		return answer{status: statuses[0]}
 	}
@@ -134,24 +137,25 @@ func (e *Emulator) handle(r *http.Request) answer {
 	return e.api(r)
 }
 
-// limit is the rate limit, of each IP address and account: here of all, there is only one.
+// limit applies the rate limit. Moov has one for each IP address and account; the emulator has one
+// for all requests.
 func (e *Emulator) limit() (answer, bool) {
-	if e.behaviour.RateLimit < 0 {
+	if e.behavior.RateLimit < 0 {
 		return answer{}, false
 	}
 	now := time.Now()
 	e.arrivals = slices.DeleteFunc(e.arrivals, func(t time.Time) bool { return now.Sub(t) >= time.Second })
-	if len(e.arrivals) >= e.behaviour.RateLimit {
+	if len(e.arrivals) >= e.behavior.RateLimit {
 		return e.tooMany(e.arrivals[0].Add(time.Second).Sub(now)), true
 	}
 	e.arrivals = append(e.arrivals, now)
 	return answer{}, false
 }
 
-// tooMany has no body: none is declared.
+// tooMany returns a 429. It has no body, as none is specified.
 func (e *Emulator) tooMany(wait time.Duration) answer {
 	a := answer{status: http.StatusTooManyRequests, header: http.Header{}}
-	switch e.behaviour.RetryHeader {
+	switch e.behavior.RetryHeader {
 	case "Retry-After":
 		a.header.Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	case "X-Retry-In":
@@ -160,9 +164,9 @@ func (e *Emulator) tooMany(wait time.Duration) answer {
 	return a
 }
 
-// refused is an answer 401 or 403.
+// refused returns a 401 or 403.
 func (e *Emulator) refused(status int, text string) answer {
-	if e.behaviour.Empty401 {
+	if e.behavior.Empty401 {
 		return answer{status: status}
 	}
 	return failure(status, text)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// directory is the first point of contact. Assumed: the names of its fields.
+// directory lists the endpoints. Assumed: the names of its fields.
 func (e *Emulator) directory(*http.Request) reply {
 	return reply{status: 200, fields: map[string]any{
 		"authorizationGrant": "/authorizationGrant", "accessToken": "/accessToken", "invalidate": "/invalidate", "users": "/users",
@@ -18,10 +18,10 @@ func unauthorized() reply {
 	return refuse(401, "InvalidCredentialError", "invalid_access_token", "The access token is missing, unknown or expired.")
 }
 
-// bearer returns the token that a request is sent with, nil if it is not alive.
+// bearer returns the access token of a request, or nil if it is not valid.
 func (e *Emulator) bearer(r *http.Request) *token {
 	value, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if t := e.access[value]; ok && t.alive() {
+	if t := e.access[value]; ok && t.valid() {
 		return t
 	}
 	return nil
@@ -29,7 +29,7 @@ func (e *Emulator) bearer(r *http.Request) *token {
 
 func (e *Emulator) end(t *token) {
 	t.dead = true
-	if t.other != nil && !e.behaviour.RefreshOutlives {
+	if t.other != nil && !e.behavior.RefreshOutlives {
 		t.other.dead = true
 	}
 }
@@ -50,14 +50,15 @@ func (e *Emulator) logout(r *http.Request) reply {
 	return reply{status: 200}
 }
 
-// register needs the client's token. Assumed: a user's token gets 403, and the answer's only field.
+// register creates a user. It requires the client's token. Assumed: the 403 for a user's token, and
+// the field of the answer.
 func (e *Emulator) register(r *http.Request) reply {
 	t := e.bearer(r)
 	if t == nil {
 		return unauthorized()
 	}
-	if t.of != (identity{}) {
-		return refuse(403, "AccessError", "", "This takes a client token.")
+	if t.owner != (identity{}) {
+		return refuse(403, "AccessError", "", "This requires the client's token.")
 	}
 	var u struct{ CredentialType, AccessID, AccessSecret string }
 	if json.NewDecoder(r.Body).Decode(&u) != nil {
@@ -68,27 +69,27 @@ func (e *Emulator) register(r *http.Request) reply {
 			return missing(name)
 		}
 	}
-	of := identity{u.CredentialType, u.AccessID}
+	owner := identity{u.CredentialType, u.AccessID}
 	switch {
-	case !slices.Contains(e.behaviour.CredentialTypes, u.CredentialType):
+	case !slices.Contains(e.behavior.CredentialTypes, u.CredentialType):
 		return invalid("credentialType")
-	case e.users[of] != nil:
+	case e.users[owner] != nil:
 		return refuse(400, "InvalidParametersError", "", "Access ID is already registered.")
 	}
-	e.users[of] = &user{secret: u.AccessSecret}
-	return reply{status: 200, fields: map[string]any{"id": userID(of)}}
+	e.users[owner] = &user{secret: u.AccessSecret}
+	return reply{status: 200, fields: map[string]any{"id": userID(owner)}}
 }
 
-// me tells whose token it is. Assumed: the names of the fields.
+// me returns the owner of the token. Assumed: the names of the fields.
 func (e *Emulator) me(r *http.Request) reply {
 	t := e.bearer(r)
 	switch {
 	case t == nil:
 		return unauthorized()
-	case t.of == (identity{}):
-		return refuse(403, "AccessError", "", "This takes a user's token.")
+	case t.owner == (identity{}):
+		return refuse(403, "AccessError", "", "This requires a user's token.")
 	}
-	return reply{status: 200, fields: map[string]any{"id": userID(t.of), "credentialType": t.of.credentialType, "accessID": t.of.accessID}}
+	return reply{status: 200, fields: map[string]any{"id": userID(t.owner), "credentialType": t.owner.credentialType, "accessID": t.owner.accessID}}
 }
 
-func userID(of identity) string { return of.credentialType + "/" + of.accessID }
+func userID(owner identity) string { return owner.credentialType + "/" + owner.accessID }

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// authorizationGrant is the first step. Assumed: the parameters are looked at before the credentials.
+// authorizationGrant is the first step. Assumed: the parameters are checked before the credentials.
 func (e *Emulator) authorizationGrant(r *http.Request) reply {
-	b, q := &e.behaviour, r.URL.Query()
+	b, q := &e.behavior, r.URL.Query()
 	for _, name := range []string{"client_id", "response_type", "redirect_uri"} {
 		if q.Get(name) == "" {
 			return missing(name)
@@ -37,27 +37,28 @@ func (e *Emulator) authorizationGrant(r *http.Request) reply {
 	case redirect != "true" && redirect != "false":
 		return invalid("redirect")
 	case !slices.Contains(b.CredentialTypes, credentialType):
-		// The documents' example of an error.
+		// This is the documentation's example of an error.
 		return refuse(400, "AuthorizationError", "cannot_authenticate",
 			"Your client is not authorized to log in users of the credential type "+credentialType+".")
 	}
 	accessID, secret, basic := r.BasicAuth()
-	of := identity{credentialType, accessID}
+	owner := identity{credentialType, accessID}
 	if !basic {
 		return refuse(401, "MissingCredentialsError", "missing_credentials", "The request has no credentials.")
 	}
-	if refusal, ok := e.login(of, secret); !ok {
+	if refusal, ok := e.login(owner, secret); !ok {
 		return refusal
 	}
-	value := text()
-	e.codes[value] = &code{of: of, redirect: q.Get("redirect_uri"), ends: time.Now().Add(b.CodeLifetime)}
+	value := randomValue()
+	e.codes[value] = &code{owner: owner, redirect: q.Get("redirect_uri"), expires: time.Now().Add(b.CodeLifetime)}
 	if redirect == "false" {
 		return reply{status: 200, fields: map[string]any{"code": value}}
 	}
 	return reply{status: b.RedirectStatus, location: withCode(cmp.Or(b.RedirectElsewhere, q.Get("redirect_uri")), value)}
 }
 
-// withCode adds the code to a redirect_uri. Assumed: under the name that RFC 6749 section 4.1.2 gives it.
+// withCode adds the code to a redirect URI. Assumed: the parameter has the name of RFC 6749
+// section 4.1.2.
 func withCode(redirect, code string) string {
 	u, err := url.Parse(redirect)
 	if err != nil {
@@ -69,10 +70,11 @@ func withCode(redirect, code string) string {
 	return u.String()
 }
 
-// login checks a user's secret. Assumed: a lock is answered with 401 and says so, and a right secret begins the count anew.
-func (e *Emulator) login(of identity, secret string) (refusal reply, ok bool) {
-	u := e.users[of]
-	locked := u != nil && e.behaviour.MaximumFailedLogins > 0 && u.failed >= e.behaviour.MaximumFailedLogins
+// login checks a user's secret. Assumed: the 401 for a locked user and its body, and that a correct
+// secret resets the count of failures.
+func (e *Emulator) login(owner identity, secret string) (refusal reply, ok bool) {
+	u := e.users[owner]
+	locked := u != nil && e.behavior.MaximumFailedLogins > 0 && u.failed >= e.behavior.MaximumFailedLogins
 	switch {
 	case u == nil || u.disabled:
 	case locked:
@@ -86,9 +88,9 @@ func (e *Emulator) login(of identity, secret string) (refusal reply, ok bool) {
 	return refuse(401, "InvalidCredentialError", "invalid_credentials", "The credentials are wrong."), false
 }
 
-// accessToken is the second step, and the other grants.
+// accessToken is the second step. It also serves the other grants.
 func (e *Emulator) accessToken(r *http.Request) reply {
-	b := &e.behaviour
+	b := &e.behavior
 	if key, secret, ok := r.BasicAuth(); !ok || key != b.ClientKey || secret != b.ClientSecret {
 		return refuse(401, "InvalidCredentialError", "invalid_credentials", "The client key or secret is wrong.")
 	}
@@ -109,16 +111,16 @@ func (e *Emulator) accessToken(r *http.Request) reply {
 	return invalid("grant_type")
 }
 
-// params reads a JSON body. Assumed: a field that is not documented is refused, and so is every other media type.
+// params reads a JSON body. Assumed: undocumented fields and other media types are refused.
 func (e *Emulator) params(r *http.Request) (params map[string]string, refusal reply, ok bool) {
 	noBody := refuse(400, "MissingRequestBodyError", "missing_body", "The request has no JSON body.")
-	body, _ := io.ReadAll(r.Body) // in memory
+	body, _ := io.ReadAll(r.Body) // from memory
 	switch media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case media == "application/json":
 		if json.Unmarshal(body, &params) != nil || params == nil {
 			return nil, noBody, false
 		}
-	case media == "application/x-www-form-urlencoded" && e.behaviour.AcceptForm:
+	case media == "application/x-www-form-urlencoded" && e.behavior.AcceptForm:
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
 			return nil, noBody, false
@@ -146,18 +148,18 @@ func (e *Emulator) exchange(params map[string]string) reply {
 	}
 	c := e.codes[params["code"]]
 	switch {
-	case c == nil || !time.Now().Before(c.ends):
+	case c == nil || !time.Now().Before(c.expires):
 		return invalid("code")
 	case c.redirect != params["redirect_uri"]:
 		return invalid("redirect_uri")
 	}
-	if !e.behaviour.ReusableCodes {
+	if !e.behavior.ReusableCodes {
 		delete(e.codes, params["code"])
 	}
-	if t := e.same[c.of]; e.behaviour.SameToken && t.alive() {
+	if t := e.latest[c.owner]; e.behavior.SameToken && t.valid() {
 		return e.answer(t)
 	}
-	return e.issue(c.of)
+	return e.issue(c.owner)
 }
 
 func (e *Emulator) renew(params map[string]string) reply {
@@ -165,42 +167,44 @@ func (e *Emulator) renew(params map[string]string) reply {
 		return missing("refresh_token")
 	}
 	old := e.refresh[params["refresh_token"]]
-	if !old.alive() {
-		return refuse(e.behaviour.RefusedRefresh, "InvalidParameterError", "invalid_parameter", "The parameter refresh_token has a wrong value.")
+	if !old.valid() {
+		return refuse(e.behavior.RefusedRefresh, "InvalidParameterError", "invalid_parameter", "The parameter refresh_token has a wrong value.")
 	}
-	if e.behaviour.KeepRefreshToken {
-		return e.answer(e.newAccess(old.of, old))
+	if e.behavior.KeepRefreshToken {
+		return e.answer(e.newAccess(old.owner, old))
 	}
 	old.dead = true
-	return e.issue(old.of)
+	return e.issue(old.owner)
 }
 
-// issue makes an access token and its refresh token. Assumed: the client's own token has none.
-func (e *Emulator) issue(of identity) reply {
+// issue answers with a new access token and refresh token. Assumed: the client's own token has no
+// refresh token.
+func (e *Emulator) issue(owner identity) reply {
 	var refresh *token
-	if of != (identity{}) && !e.behaviour.NoRefreshToken {
-		refresh = &token{value: text(), of: of, ends: time.Now().Add(e.behaviour.RefreshLifetime)}
+	if owner != (identity{}) && !e.behavior.NoRefreshToken {
+		refresh = &token{value: randomValue(), owner: owner, expires: time.Now().Add(e.behavior.RefreshLifetime)}
 		e.refresh[refresh.value] = refresh
 	}
-	return e.answer(e.newAccess(of, refresh))
+	return e.answer(e.newAccess(owner, refresh))
 }
 
-func (e *Emulator) newAccess(of identity, refresh *token) *token {
-	t := &token{value: text(), id: text(), of: of, ends: time.Now().Add(e.behaviour.AccessLifetime), other: refresh}
-	e.access[t.value], e.same[of] = t, t
+func (e *Emulator) newAccess(owner identity, refresh *token) *token {
+	t := &token{value: randomValue(), id: randomValue(), owner: owner, expires: time.Now().Add(e.behavior.AccessLifetime), other: refresh}
+	e.access[t.value], e.latest[owner] = t, t
 	return t
 }
 
-// answer is the answer of accessToken. Assumed: the times are what is left, in whole seconds.
+// answer returns the answer of accessToken. Assumed: both lifetimes are the remaining ones, in
+// whole seconds.
 func (e *Emulator) answer(t *token) reply {
-	left := func(t *token) int { return int(math.Ceil(time.Until(t.ends).Seconds())) }
+	left := func(t *token) int { return int(math.Ceil(time.Until(t.expires).Seconds())) }
 	fields := map[string]any{"token_id": t.id, "access_token": t.value, "expires_in": left(t)}
-	if !e.behaviour.NoTokenType {
-		fields["token_type"] = e.behaviour.TokenType
+	if !e.behavior.NoTokenType {
+		fields["token_type"] = e.behavior.TokenType
 	}
 	if t.other != nil {
 		fields["refresh_token"] = t.other.value
-		if !e.behaviour.NoRefreshExpiry {
+		if !e.behavior.NoRefreshExpiry {
 			fields["refresh_expires_in"] = left(t.other)
 		}
 	}

@@ -13,55 +13,56 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// An Emulator is made by [New] or [NewPipe] and has to be closed. Its methods are safe for concurrent use.
+// An Emulator emulates the Sensibill API. Create one with [New] or [NewPipe], and call Close when
+// done. Its methods are safe for concurrent use.
 type Emulator struct {
 	*tokentest.Emulator
 
-	mu        sync.Mutex // guards what follows; never held while waiting
-	behaviour Behaviour
-	users     map[identity]*user
-	codes     map[string]*code
-	access    map[string]*token
-	refresh   map[string]*token
-	same      map[identity]*token // the last access token of each user
-	answers   int
+	mu       sync.Mutex // guards what follows; never held while waiting
+	behavior Behaviour
+	users    map[identity]*user
+	codes    map[string]*code
+	access   map[string]*token
+	refresh  map[string]*token
+	latest   map[identity]*token // the latest access token of each user
+	answers  int
 }
 
-// identity is what tells users apart; the zero identity is the client.
+// An identity identifies a user. The zero identity is the client.
 type identity struct{ credentialType, accessID string }
 
 type user struct {
 	secret   string
-	failed   int // wrong secrets in a row
+	failed   int // consecutive wrong secrets
 	disabled bool
 }
 
 type code struct {
-	of       identity
+	owner    identity
 	redirect string
-	ends     time.Time
+	expires  time.Time
 }
 
 type token struct {
-	value string
-	id    string
-	of    identity
-	ends  time.Time
-	dead  bool
-	other *token // the refresh token of an access token
+	value   string
+	id      string
+	owner   identity
+	expires time.Time
+	dead    bool
+	other   *token // the refresh token of an access token
 }
 
-func (t *token) alive() bool { return t != nil && !t.dead && time.Now().Before(t.ends) }
+func (t *token) valid() bool { return t != nil && !t.dead && time.Now().Before(t.expires) }
 
-// New starts an emulator on a loopback socket.
+// New starts an emulator on a loopback socket. It panics if it cannot listen.
 func New(b Behaviour) *Emulator {
 	e := newEmulator(b)
 	e.Emulator = tokentest.NewEmulator(e)
 	return e
 }
 
-// NewPipe starts an emulator on an in-memory network, for tests inside a [testing/synctest] bubble. Only its Client
-// reaches it.
+// NewPipe starts an emulator on an in-memory network, for tests in a [testing/synctest] bubble.
+// Only its Client can reach it. See [tokentest.NewPipe].
 func NewPipe(b Behaviour) *Emulator {
 	e := newEmulator(b)
 	e.Emulator = tokentest.NewPipeEmulator(e)
@@ -70,19 +71,19 @@ func NewPipe(b Behaviour) *Emulator {
 
 func newEmulator(b Behaviour) *Emulator {
 	e := &Emulator{
-		behaviour: b.withDefaults(), users: make(map[identity]*user), codes: make(map[string]*code),
-		access: make(map[string]*token), refresh: make(map[string]*token), same: make(map[identity]*token),
+		behavior: b.withDefaults(), users: make(map[identity]*user), codes: make(map[string]*code),
+		access: make(map[string]*token), refresh: make(map[string]*token), latest: make(map[identity]*token),
 	}
-	for _, u := range e.behaviour.Users {
+	for _, u := range e.behavior.Users {
 		e.users[identity{cmp.Or(u.CredentialType, "sensibill"), u.AccessID}] = &user{secret: u.AccessSecret}
 	}
 	return e
 }
 
-// BaseURL is the URL of the API, for sensibill.Options.
+// BaseURL returns the base URL of the API, for sensibill.Options.
 func (e *Emulator) BaseURL() string { return e.URL + "/api/v1" }
 
-// Count returns how many requests there were to an endpoint, such as "accessToken".
+// Count returns the number of requests to an endpoint, such as "accessToken".
 func (e *Emulator) Count(endpoint string) (n int) {
 	for _, x := range e.Transcript() {
 		if strings.HasSuffix(x.Path, "/api/v1/"+endpoint) {
@@ -92,35 +93,37 @@ func (e *Emulator) Count(endpoint string) (n int) {
 	return n
 }
 
-// Update changes the behaviour while the emulator runs; Users have no effect any more.
+// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// its defaults filled in; a field that it sets to the zero value gets its default. Changes of Users
+// have no effect. change must not call methods of the emulator.
 func (e *Emulator) Update(change func(*Behaviour)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	change(&e.behaviour)
-	e.behaviour = e.behaviour.withDefaults()
+	change(&e.behavior)
+	e.behavior = e.behavior.withDefaults()
 }
 
-// SetSecret changes a user's secret, and ends a lock.
+// SetSecret sets a user's secret and unlocks the user.
 func (e *Emulator) SetSecret(credentialType, accessID, secret string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.users[identity{credentialType, accessID}] = &user{secret: secret}
 }
 
-// Disable sets a user's status to disabled: all tokens end, and nobody can log in.
+// Disable disables a user: all the user's tokens become invalid, and logins are refused.
 func (e *Emulator) Disable(credentialType, accessID string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	of := identity{credentialType, accessID}
-	e.users[of].disabled = true
+	owner := identity{credentialType, accessID}
+	e.users[owner].disabled = true
 	for _, tokens := range []map[string]*token{e.access, e.refresh} {
 		for _, t := range tokens {
-			t.dead = t.dead || t.of == of
+			t.dead = t.dead || t.owner == owner
 		}
 	}
 }
 
-// EndAccessTokens ends all access tokens. The refresh tokens live on.
+// EndAccessTokens makes all access tokens invalid. Refresh tokens stay valid.
 func (e *Emulator) EndAccessTokens() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -129,7 +132,7 @@ func (e *Emulator) EndAccessTokens() {
 	}
 }
 
-// EndRefreshTokens ends all refresh tokens before their time.
+// EndRefreshTokens makes all refresh tokens invalid.
 func (e *Emulator) EndRefreshTokens() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -138,13 +141,13 @@ func (e *Emulator) EndRefreshTokens() {
 	}
 }
 
-// Live returns how many access tokens, and how many refresh tokens, are alive.
+// Live returns the numbers of valid access tokens and valid refresh tokens.
 func (e *Emulator) Live() (access, refresh int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	count := func(tokens map[string]*token) (n int) {
 		for _, t := range tokens {
-			if t.alive() {
+			if t.valid() {
 				n++
 			}
 		}
@@ -153,10 +156,10 @@ func (e *Emulator) Live() (access, refresh int) {
 	return count(e.access), count(e.refresh)
 }
 
-// ServeHTTP is the API.
+// ServeHTTP handles a request to the API.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
-	fault, latency := e.behaviour.Fault, e.behaviour.Latency
+	fault, latency := e.behavior.Fault, e.behavior.Latency
 	e.mu.Unlock()
 	if fault != nil {
 		switch status := fault(r); {
@@ -181,17 +184,17 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"GET /users/me":           e.me,
 	}[endpoint]
 	if serve == nil {
-		// Assumed for wrong methods as well.
+		// Assumed: wrong methods get the same answer.
 		serve = func(*http.Request) reply { return refuse(404, "ObjectNotFoundError", "", "There is nothing here.") }
 	}
 	e.mu.Lock()
 	a := serve(r)
 	e.answers++
-	// The form of the correlation ID is that of the documents' example.
+	// The correlation ID looks like the documentation's example.
 	if a.fields["name"] != nil {
 		a.fields["correlationID"] = fmt.Sprintf("4692-%d.%03d-10.3.123.11-%d", time.Now().Unix(), time.Now().UnixMilli()%1000, e.answers)
 	}
-	empty := a.status >= 400 && e.behaviour.EmptyErrors
+	empty := a.status >= 400 && e.behavior.EmptyErrors
 	e.mu.Unlock()
 	if a.location != "" {
 		w.Header().Set("Location", a.location)
@@ -202,18 +205,18 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(a.status)
-	_ = json.NewEncoder(w).Encode(a.fields) // to memory
+	_ = json.NewEncoder(w).Encode(a.fields) // fails only if the client has gone away
 }
 
-// A reply is an answer before it is written.
+// A reply is the response to one request.
 type reply struct {
 	status   int
 	location string
 	fields   map[string]any
 }
 
-// refuse is an error in the form that is declared for the other endpoints, and assumed for those of authentication, which
-// declare none.
+// refuse returns an error in the format documented for the other endpoints. Assumed: the
+// authentication endpoints, whose error bodies are not documented, use it, too.
 func refuse(status int, name, code, message string) reply {
 	return reply{status: status, fields: map[string]any{"name": name, "message": message, "extras": map[string]any{"code": code}}}
 }
@@ -226,5 +229,5 @@ func invalid(name string) reply {
 	return refuse(400, "InvalidParameterError", "invalid_parameter", "The parameter "+name+" has a wrong value.")
 }
 
-// text returns a random value as long as those of the documents' examples.
-func text() string { return rand.Text() + rand.Text() + rand.Text() }
+// randomValue returns a value as long as those in the documentation's examples.
+func randomValue() string { return rand.Text() + rand.Text() + rand.Text() }

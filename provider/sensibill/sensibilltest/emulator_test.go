@@ -13,22 +13,22 @@ import (
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 )
 
-// A desk is an emulator and a client that knows nothing of it.
-type desk struct {
+// An emulator is an Emulator together with the test that uses it.
+type emulator struct {
 	*testing.T
 	*sensibilltest.Emulator
 }
 
-func inBubble(t *testing.T, b sensibilltest.Behaviour, test func(d desk)) {
+func inBubble(t *testing.T, b sensibilltest.Behaviour, test func(e emulator)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		e := sensibilltest.NewPipe(b)
-		defer e.Close()
-		test(desk{t, e})
+		srv := sensibilltest.NewPipe(b)
+		defer srv.Close()
+		test(emulator{t, srv})
 	})
 }
 
-// A reply is a complete answer.
+// A reply is a response with its body.
 type reply struct {
 	status   int
 	location string
@@ -38,12 +38,12 @@ type reply struct {
 
 func (r reply) field(name string) string { s, _ := r.fields[name].(string); return s }
 
-// send sends a request, with Basic credentials or a bearer token as "user\x00password" or "token".
-func (d desk) send(method, target, credentials, contentType, body string) reply {
-	d.Helper()
-	req, err := http.NewRequestWithContext(d.Context(), method, d.BaseURL()+target, strings.NewReader(body))
+// send sends a request. credentials is "user\x00password" for Basic, or a bearer token.
+func (e emulator) send(method, target, credentials, contentType, body string) reply {
+	e.Helper()
+	req, err := http.NewRequestWithContext(e.Context(), method, e.BaseURL()+target, strings.NewReader(body))
 	if err != nil {
-		d.Fatal(err)
+		e.Fatal(err)
 	}
 	if user, password, ok := strings.Cut(credentials, "\x00"); ok {
 		req.SetBasicAuth(user, password)
@@ -53,11 +53,11 @@ func (d desk) send(method, target, credentials, contentType, body string) reply 
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
-	client := *d.Client()
+	client := *e.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {
-		d.Fatal(err)
+		e.Fatal(err)
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
@@ -73,11 +73,14 @@ const (
 	formTyp = "application/x-www-form-urlencoded"
 )
 
-// grant asks for a code, with the documented parameters changed by "name=value" or without "name".
-func (d desk) grant(credentials string, changes ...string) reply {
-	d.Helper()
-	q := url.Values{"client_id": {sensibilltest.ClientKey}, "response_type": {"code"}, "redirect_uri": {sensibilltest.RedirectURI},
-		"credential_type": {"sensibill"}, "redirect": {"false"}}
+// grant asks for a code with the documented parameters. A change "name=value" sets a parameter,
+// "name" removes it.
+func (e emulator) grant(credentials string, changes ...string) reply {
+	e.Helper()
+	q := url.Values{
+		"client_id": {sensibilltest.ClientKey}, "response_type": {"code"}, "redirect_uri": {sensibilltest.RedirectURI},
+		"credential_type": {"sensibill"}, "redirect": {"false"},
+	}
 	for _, c := range changes {
 		if name, value, ok := strings.Cut(c, "="); ok {
 			q.Set(name, value)
@@ -85,37 +88,37 @@ func (d desk) grant(credentials string, changes ...string) reply {
 			q.Del(name)
 		}
 	}
-	return d.send("GET", "/authorizationGrant?"+q.Encode(), credentials, "", "")
+	return e.send("GET", "/authorizationGrant?"+q.Encode(), credentials, "", "")
 }
 
-func (d desk) token(fields map[string]string) reply {
-	d.Helper()
+func (e emulator) token(fields map[string]string) reply {
+	e.Helper()
 	body, _ := json.Marshal(fields)
-	return d.send("POST", "/accessToken", client, jsonTyp, string(body))
+	return e.send("POST", "/accessToken", client, jsonTyp, string(body))
 }
 
-func (d desk) exchange(code string) reply {
-	d.Helper()
-	return d.token(map[string]string{"grant_type": "authorization_code", "code": code, "redirect_uri": sensibilltest.RedirectURI})
+func (e emulator) exchange(code string) reply {
+	e.Helper()
+	return e.token(map[string]string{"grant_type": "authorization_code", "code": code, "redirect_uri": sensibilltest.RedirectURI})
 }
 
-func (d desk) refresh(token string) reply {
-	d.Helper()
-	return d.token(map[string]string{"grant_type": "refresh_token", "refresh_token": token})
+func (e emulator) refresh(token string) reply {
+	e.Helper()
+	return e.token(map[string]string{"grant_type": "refresh_token", "refresh_token": token})
 }
 
-func (d desk) want(what string, r reply, status int, name string) {
-	d.Helper()
+func (e emulator) want(what string, r reply, status int, name string) {
+	e.Helper()
 	if r.status != status || r.field("name") != name {
-		d.Errorf("%s: got %d %s, want %d %s", what, r.status, r.text, status, name)
+		e.Errorf("%s: got %d %s, want %d %s", what, r.status, r.text, status, name)
 	}
 	if name != "" && (r.field("correlationID") == "" || r.field("message") == "") {
-		d.Errorf("%s: the error is incomplete: %s", what, r.text)
+		e.Errorf("%s: the error is incomplete: %s", what, r.text)
 	}
 }
 
 func TestTheFirstStepIsStrict(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(d desk) {
+	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
 		for _, row := range []struct {
 			credentials, change string
 			status              int
@@ -137,18 +140,18 @@ func TestTheFirstStepIsStrict(t *testing.T) {
 			{"", "x=y", 401, "MissingCredentialsError"},
 			{bob, "redirect", 302, ""}, // the default is true
 		} {
-			d.want(row.change, d.grant(row.credentials, row.change), row.status, row.name)
+			e.want(row.change, e.grant(row.credentials, row.change), row.status, row.name)
 		}
-		r := d.grant(bob, "redirect=true")
+		r := e.grant(bob, "redirect=true")
 		if u, err := url.Parse(r.location); err != nil || u.Query().Get("code") == "" || u.Query().Get("from") != "sensibill" {
-			d.Errorf("Location: got %q", r.location)
+			e.Errorf("Location: got %q", r.location)
 		}
 	})
 }
 
 func TestTheSecondStepIsStrict(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(d desk) {
-		code := d.grant(bob).field("code")
+	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+		code := e.grant(bob).field("code")
 		good := `{"grant_type":"authorization_code","code":"` + code + `","redirect_uri":"` + sensibilltest.RedirectURI + `"}`
 		for _, row := range []struct {
 			what, credentials, contentType, body string
@@ -171,103 +174,103 @@ func TestTheSecondStepIsStrict(t *testing.T) {
 			{"right", client, jsonTyp, good, 200, ""},
 			{"the code again", client, jsonTyp, good, 400, "InvalidParameterError"},
 		} {
-			d.want(row.what, d.send("POST", "/accessToken", row.credentials, row.contentType, row.body), row.status, row.name)
+			e.want(row.what, e.send("POST", "/accessToken", row.credentials, row.contentType, row.body), row.status, row.name)
 		}
-		late := d.grant(bob).field("code")
+		late := e.grant(bob).field("code")
 		time.Sleep(10 * time.Minute)
-		d.want("late code", d.exchange(late), 400, "InvalidParameterError")
+		e.want("late code", e.exchange(late), 400, "InvalidParameterError")
 	})
 }
 
-func TestTokensLiveAndEnd(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(d desk) {
-		r := d.exchange(d.grant(bob).field("code"))
+func TestTheLifecycleOfTokens(t *testing.T) {
+	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+		r := e.exchange(e.grant(bob).field("code"))
 		if r.field("token_type") != "bearer" || r.fields["expires_in"] != 10800.0 || r.fields["refresh_expires_in"] != 21600.0 || r.field("token_id") == "" {
-			d.Errorf("got %s", r.text)
+			e.Errorf("got %s", r.text)
 		}
 		access, refresh := r.field("access_token"), r.field("refresh_token")
-		d.want("me", d.send("GET", "/users/me", access, "", ""), 200, "")
-		d.want("token_id is no token", d.send("GET", "/users/me", r.field("token_id"), "", ""), 401, "InvalidCredentialError")
-		next := d.refresh(refresh)
-		d.want("refresh", next, 200, "")
-		d.want("refresh again", d.refresh(refresh), 400, "InvalidParameterError")
-		d.want("invalidate", d.send("POST", "/invalidate", access, "", ""), 200, "")
-		d.want("invalidate again", d.send("POST", "/invalidate", access, "", ""), 401, "InvalidCredentialError")
-		d.want("me", d.send("GET", "/users/me", next.field("access_token"), "", ""), 200, "")
-		d.want("logout", d.send("GET", "/logout", next.field("access_token"), "", ""), 200, "")
-		d.want("logout again", d.send("GET", "/logout", next.field("access_token"), "", ""), 200, "")
-		d.want("refresh after logout", d.refresh(next.field("refresh_token")), 400, "InvalidParameterError")
-		last := d.exchange(d.grant(bob).field("code"))
+		e.want("me", e.send("GET", "/users/me", access, "", ""), 200, "")
+		e.want("token_id is no token", e.send("GET", "/users/me", r.field("token_id"), "", ""), 401, "InvalidCredentialError")
+		next := e.refresh(refresh)
+		e.want("refresh", next, 200, "")
+		e.want("refresh again", e.refresh(refresh), 400, "InvalidParameterError")
+		e.want("invalidate", e.send("POST", "/invalidate", access, "", ""), 200, "")
+		e.want("invalidate again", e.send("POST", "/invalidate", access, "", ""), 401, "InvalidCredentialError")
+		e.want("me", e.send("GET", "/users/me", next.field("access_token"), "", ""), 200, "")
+		e.want("logout", e.send("GET", "/logout", next.field("access_token"), "", ""), 200, "")
+		e.want("logout again", e.send("GET", "/logout", next.field("access_token"), "", ""), 200, "")
+		e.want("refresh after logout", e.refresh(next.field("refresh_token")), 400, "InvalidParameterError")
+		last := e.exchange(e.grant(bob).field("code"))
 		time.Sleep(3 * time.Hour)
-		d.want("expired", d.send("GET", "/users/me", last.field("access_token"), "", ""), 401, "InvalidCredentialError")
+		e.want("expired", e.send("GET", "/users/me", last.field("access_token"), "", ""), 401, "InvalidCredentialError")
 		time.Sleep(3 * time.Hour)
-		d.want("refresh token expired", d.refresh(last.field("refresh_token")), 400, "InvalidParameterError")
+		e.want("refresh token expired", e.refresh(last.field("refresh_token")), 400, "InvalidParameterError")
 	})
 }
 
-func TestOptionsDoWhatTheySay(t *testing.T) {
+func TestTheFieldsOfBehaviour(t *testing.T) {
 	b := sensibilltest.Behaviour{
 		ReusableCodes: true, KeepRefreshToken: true, RefreshOutlives: true, AcceptForm: true, SameToken: true,
 		NoTokenType: true, NoRefreshExpiry: true, RefusedRefresh: 401, MaximumFailedLogins: 2, EmptyErrors: true,
 	}
-	inBubble(t, b, func(d desk) {
-		code := d.grant(bob).field("code")
-		r := d.exchange(code)
-		if again := d.exchange(code); again.status != 200 || again.field("access_token") != r.field("access_token") {
-			d.Errorf("the code again: got %s", again.text)
+	inBubble(t, b, func(e emulator) {
+		code := e.grant(bob).field("code")
+		r := e.exchange(code)
+		if again := e.exchange(code); again.status != 200 || again.field("access_token") != r.field("access_token") {
+			e.Errorf("the code again: got %s", again.text)
 		}
 		if r.fields["token_type"] != nil || r.fields["refresh_expires_in"] != nil {
-			d.Errorf("got %s", r.text)
+			e.Errorf("got %s", r.text)
 		}
-		d.want("invalidate", d.send("POST", "/invalidate", r.field("access_token"), "", ""), 200, "")
+		e.want("invalidate", e.send("POST", "/invalidate", r.field("access_token"), "", ""), 200, "")
 		for range 2 {
-			d.want("refresh", d.refresh(r.field("refresh_token")), 200, "")
+			e.want("refresh", e.refresh(r.field("refresh_token")), 200, "")
 		}
-		d.want("unknown refresh token", d.refresh("x"), 401, "")
-		d.want("form", d.send("POST", "/accessToken", client, formTyp, "grant_type=client_credentials"), 200, "")
+		e.want("unknown refresh token", e.refresh("x"), 401, "")
+		e.want("form", e.send("POST", "/accessToken", client, formTyp, "grant_type=client_credentials"), 200, "")
 		for range 2 {
-			d.want("wrong secret", d.grant("bob@example.com\x00wrong"), 401, "")
+			e.want("wrong secret", e.grant("bob@example.com\x00wrong"), 401, "")
 		}
-		d.want("locked", d.grant(bob), 401, "")
-		d.SetSecret("sensibill", "bob@example.com", "builder-builder")
-		d.want("unlocked", d.grant(bob), 200, "")
-		d.Disable("sensibill", "bob@example.com")
-		d.want("disabled", d.grant(bob), 401, "")
-		d.want("its refresh token", d.refresh(r.field("refresh_token")), 401, "")
+		e.want("locked", e.grant(bob), 401, "")
+		e.SetSecret("sensibill", "bob@example.com", "builder-builder")
+		e.want("unlocked", e.grant(bob), 200, "")
+		e.Disable("sensibill", "bob@example.com")
+		e.want("disabled", e.grant(bob), 401, "")
+		e.want("its refresh token", e.refresh(r.field("refresh_token")), 401, "")
 	})
 }
 
 func TestUsersAreRegisteredByTheClient(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(d desk) {
-		clients := d.token(map[string]string{"grant_type": "client_credentials"})
+	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+		clients := e.token(map[string]string{"grant_type": "client_credentials"})
 		if clients.fields["refresh_token"] != nil {
-			d.Errorf("the client's token has a refresh token: %s", clients.text)
+			e.Errorf("the client's token has a refresh token: %s", clients.text)
 		}
-		bobs := d.exchange(d.grant(bob).field("code")).field("access_token")
+		bobs := e.exchange(e.grant(bob).field("code")).field("access_token")
 		carol := `{"credentialType":"some_bank","accessID":"carol","accessSecret":"carols-secret"}`
-		d.want("no token", d.send("POST", "/users", "", jsonTyp, carol), 401, "InvalidCredentialError")
-		d.want("a user's token", d.send("POST", "/users", bobs, jsonTyp, carol), 403, "AccessError")
-		d.want("incomplete", d.send("POST", "/users", clients.field("access_token"), jsonTyp, `{}`), 400, "MissingParameterError")
-		d.want("client's token", d.send("POST", "/users", clients.field("access_token"), jsonTyp, carol), 200, "")
-		d.want("again", d.send("POST", "/users", clients.field("access_token"), jsonTyp, carol), 400, "InvalidParametersError")
-		d.want("login", d.grant("carol\x00carols-secret", "credential_type=some_bank"), 200, "")
-		d.want("the client is no user", d.send("GET", "/users/me", clients.field("access_token"), "", ""), 403, "AccessError")
-		d.want("directory", d.send("GET", "/", "", "", ""), 200, "")
-		d.want("nothing", d.send("GET", "/receipts", bobs, "", ""), 404, "ObjectNotFoundError")
+		e.want("no token", e.send("POST", "/users", "", jsonTyp, carol), 401, "InvalidCredentialError")
+		e.want("a user's token", e.send("POST", "/users", bobs, jsonTyp, carol), 403, "AccessError")
+		e.want("incomplete", e.send("POST", "/users", clients.field("access_token"), jsonTyp, `{}`), 400, "MissingParameterError")
+		e.want("client's token", e.send("POST", "/users", clients.field("access_token"), jsonTyp, carol), 200, "")
+		e.want("again", e.send("POST", "/users", clients.field("access_token"), jsonTyp, carol), 400, "InvalidParametersError")
+		e.want("login", e.grant("carol\x00carols-secret", "credential_type=some_bank"), 200, "")
+		e.want("the client is no user", e.send("GET", "/users/me", clients.field("access_token"), "", ""), 403, "AccessError")
+		e.want("directory", e.send("GET", "/", "", "", ""), 200, "")
+		e.want("nothing", e.send("GET", "/receipts", bobs, "", ""), 404, "ObjectNotFoundError")
 	})
 }
 
 func TestTheTranscriptHasNoSecrets(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(d desk) {
-		r := d.exchange(d.grant(bob).field("code"))
-		d.send("POST", "/invalidate", r.field("access_token"), "", "")
-		text, err := json.Marshal(d.Transcript())
+	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+		r := e.exchange(e.grant(bob).field("code"))
+		e.send("POST", "/invalidate", r.field("access_token"), "", "")
+		text, err := json.Marshal(e.Transcript())
 		if err != nil {
-			d.Fatal(err)
+			e.Fatal(err)
 		}
 		for _, secret := range []string{"builder-builder", sensibilltest.ClientSecret, r.field("access_token"), r.field("refresh_token"), r.field("token_id")} {
 			if strings.Contains(string(text), secret) {
-				d.Errorf("the transcript shows %q", secret)
+				e.Errorf("the transcript shows %q", secret)
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// environment is an environment with these variables alone.
+// environment returns a getenv function with only these variables.
 func environment(pairs ...string) func(string) string {
 	return func(name string) string {
 		for i := 0; i < len(pairs); i += 2 {
@@ -27,7 +27,7 @@ func environment(pairs ...string) func(string) string {
 
 func TestFlowAgainstTheEmulator(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if status := shown.Run(t.Context(), nil, environment(), &stdout, &stderr); status != show.OK || stderr.Len() > 0 {
+	if status := example.Run(t.Context(), nil, environment(), &stdout, &stderr); status != show.OK || stderr.Len() > 0 {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
 	text := stdout.String()
@@ -36,7 +36,7 @@ func TestFlowAgainstTheEmulator(t *testing.T) {
 		"{grant_type=refresh_token refresh_token=[redacted]}",
 		"POST /oauth2/revoke  Authorization: [redacted]  {token=[redacted] token_type_hint=access_token}",
 		"204 No Content",
-		"The server saw what it should have: 13 requests.",
+		"The server received the 13 expected requests.",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
@@ -47,7 +47,7 @@ func TestFlowAgainstTheEmulator(t *testing.T) {
 
 func TestTranscriptAsJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if status := shown.Run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != show.OK {
+	if status := example.Run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != show.OK {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
 	var list []tokentest.Exchange
@@ -69,25 +69,25 @@ func wantNoSecret(t *testing.T, text string) {
 	t.Helper()
 	for _, secret := range []string{moovtest.ClientSecret, "eyJ", "Basic "} {
 		if strings.Contains(text, secret) {
-			t.Errorf("%q shows in:\n%s", secret, text)
+			t.Errorf("%q is shown in:\n%s", secret, text)
 		}
 	}
 }
 
-// Moov itself is played by another emulator, which the recording proxy leads to.
-func TestFlowAgainstAServerOfTheEnvironment(t *testing.T) {
+// Another emulator stands in for Moov behind the recording proxy.
+func TestFlowAgainstARemoteServer(t *testing.T) {
 	for _, b := range []moovtest.Behaviour{{}, {Rotate: true, ExpiresIn: moovtest.Seconds, OriginOnRevoke: true, RevokeRelated: true}} {
 		b.ClientID, b.ClientSecret, b.Origins = "my-public-key", "my-secret-key", []string{"https://example.com"}
 		api := moovtest.New(b)
 		env := environment("MOOV_CLIENT_ID", b.ClientID, "MOOV_CLIENT_SECRET", b.ClientSecret,
 			"MOOV_ORIGIN", "https://example.com", "MOOV_BASE_URL", api.URL)
 		var stdout, stderr bytes.Buffer
-		if status := shown.Run(t.Context(), nil, env, &stdout, &stderr); status != show.OK {
+		if status := example.Run(t.Context(), nil, env, &stdout, &stderr); status != show.OK {
 			t.Errorf("exit status %d: %s", status, stderr.String())
 		}
 		for _, private := range []string{b.ClientSecret, "by=bearer"} {
 			if strings.Contains(stdout.String(), private) {
-				t.Errorf("%q shows in:\n%s", private, stdout.String())
+				t.Errorf("%q is shown in:\n%s", private, stdout.String())
 			}
 		}
 		if n := len(api.Live()); n != 0 || api.Count("/oauth2/token") != 3 {
@@ -97,12 +97,12 @@ func TestFlowAgainstAServerOfTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestExitStatusSaysWhenTheServerSawSomethingElse(t *testing.T) {
+func TestUnexpectedRequestsAreReported(t *testing.T) {
 	for _, row := range []struct {
-		name      string
-		behaviour moovtest.Behaviour
-		sabotage  func(*moovtest.Emulator)
-		want      string
+		name     string
+		behavior moovtest.Behaviour
+		change   func(*moovtest.Emulator)
+		want     string
 	}{
 		{"nothing", moovtest.Behaviour{}, nil, ""},
 		{"wrong origin", moovtest.Behaviour{Origins: []string{"https://elsewhere.example"}}, nil, "step 1"},
@@ -113,12 +113,12 @@ func TestExitStatusSaysWhenTheServerSawSomethingElse(t *testing.T) {
 		{"revocation refused at the end", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 204, 204, 500) }, "step 6"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			api := moovtest.New(row.behaviour)
+			api := moovtest.New(row.behavior)
 			defer api.Close()
-			if row.sabotage != nil {
-				row.sabotage(api)
+			if row.change != nil {
+				row.change(api)
 			}
-			broken := play(t.Context(), emulated(api), io.Discard)
+			broken := runSteps(t.Context(), emulated(api), io.Discard)
 			if text := strings.Join(broken, "\n"); !strings.HasPrefix(text, row.want) || (text == "") != (row.want == "") {
 				t.Errorf("got %q, want %q", broken, row.want)
 			}
@@ -140,11 +140,11 @@ func TestUsage(t *testing.T) {
 		{nil, []string{"MOOV_CLIENT_ID", "id", "MOOV_CLIENT_SECRET", "s3cret-s3cret", "MOOV_BASE_URL", "api.moov.io"}, show.Usage},
 	} {
 		var stderr bytes.Buffer
-		if got := shown.Run(t.Context(), row.args, environment(row.env...), io.Discard, &stderr); got != row.want {
+		if got := example.Run(t.Context(), row.args, environment(row.env...), io.Discard, &stderr); got != row.want {
 			t.Errorf("%v %v: exit status %d, want %d", row.args, row.env, got, row.want)
 		}
 		if strings.Contains(stderr.String(), "s3cret") || stderr.Len() == 0 {
-			t.Errorf("%v: said %q", row.args, stderr.String())
+			t.Errorf("%v: got the message %q", row.args, stderr.String())
 		}
 	}
 }
