@@ -148,7 +148,7 @@ func (e *endpoint) unanswered(op operation, to *url.URL, err error, reached bool
 
 // bare returns a URL without query, user info and secrets. A token can be a part of the path.
 func (op operation) bare(u *url.URL) string {
-	return op.scrub.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+	return u.Scheme + "://" + u.Host + op.scrub.Text(u.Path)
 }
 
 const (

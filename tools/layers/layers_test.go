@@ -45,7 +45,7 @@ func TestEveryWrongImportIsReported(t *testing.T) {
 	want := []string{
 		"internal/hook imports order: internal packages know nothing of the packages that use them",
 		"internal/origin imports order: internal packages know nothing of the packages that use them",
-		"internal/table imports internal/flight: flight is not below table",
+		"internal/table imports internal/holdoff: holdoff is not below table",
 		"internal/unlisted is missing from the list in tools/layers/order.go",
 		"internal/wire imports internal/hook: only tests may import it",
 		"provider imports internal/simulation: only tests may import it",

@@ -1,4 +1,4 @@
 // Package order imports internal packages as it may.
 package order
 
-import _ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/flight"
+import _ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/holdoff"
