@@ -7,16 +7,18 @@ import (
 	"net/url"
 )
 
-// A ClientAuth authenticates the client on a token or revocation request (RFC 6749 section 2.3), by adding to its
-// header or its parameters. It closes over the client's secret, so that no formatting of a [Config] can show it, and
-// must be safe for concurrent use. An error stops the request before it is sent.
+// A ClientAuth authenticates the client on a token or revocation request (RFC 6749 section 2.3) by
+// adding to its header or its parameters. It closes over the client's secret, so that no formatting
+// of a [Config] can show it, and must be safe for concurrent use. An error stops the request before
+// it is sent.
 //
-// It is never probed: a server that wants another method answers with an error ([ErrInvalidClient]), because trying a
-// second one would send a user's password twice.
+// The method is never guessed: if the server expects another one, the request fails with
+// [ErrInvalidClient]. Trying a second method would send a user's password twice.
 type ClientAuth func(ctx context.Context, clientID string, header http.Header, params url.Values) error
 
-// ClientSecretBasic is client_secret_basic as RFC 6749 section 2.3.1 defines it: ID and secret are form-encoded before
-// they are joined. See [ClientSecretBasicRaw] for servers that do not decode them.
+// ClientSecretBasic is client_secret_basic as RFC 6749 section 2.3.1 defines it: ID and secret are
+// form-encoded before they are joined. See [ClientSecretBasicRaw] for servers that do not decode
+// them.
 func ClientSecretBasic(secret string) ClientAuth {
 	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
 		setBasic(header, url.QueryEscape(clientID), url.QueryEscape(secret))
@@ -24,8 +26,9 @@ func ClientSecretBasic(secret string) ClientAuth {
 	}
 }
 
-// ClientSecretBasicRaw is Basic authentication with the ID and the secret as they are (RFC 7617), which is what many
-// servers expect instead of RFC 6749's encoding. The two differ only for an ID or secret with special characters.
+// ClientSecretBasicRaw is Basic authentication with the ID and the secret as they are (RFC 7617),
+// which many servers expect instead of the encoding of RFC 6749. The two differ only if the ID or
+// the secret has special characters.
 func ClientSecretBasicRaw(secret string) ClientAuth {
 	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
 		setBasic(header, clientID, secret)
@@ -42,7 +45,7 @@ func ClientSecretPost(secret string) ClientAuth {
 	}
 }
 
-// NoClientAuth is for public clients, which only name themselves (RFC 6749 section 3.2.1).
+// NoClientAuth is for public clients, which only send their ID (RFC 6749 section 3.2.1).
 func NoClientAuth() ClientAuth {
 	return func(_ context.Context, clientID string, _ http.Header, params url.Values) error {
 		params.Set("client_id", clientID)

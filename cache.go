@@ -60,9 +60,9 @@ func New(cfg Config) (*Cache, error) {
 	return cache, nil
 }
 
-// Close closes the cache: from then on no token comes out of it, see [ErrClosed]. It revokes nothing and
-// waits for nothing, for replicas that share their tokens with others. Fetches that are under way end
-// by themselves within Config.Timeout. The error is always nil.
+// Close closes the cache: from then on no token comes out of it, see [ErrClosed]. It revokes
+// nothing and waits for nothing, for replicas that share their tokens with others. Fetches that are
+// under way end by themselves within Config.Timeout. The error is always nil.
 func (c *Cache) Close() error {
 	if core := c.core.Load(); core != nil {
 		core.close()

@@ -14,15 +14,16 @@ import (
 	"github.com/tokencache/tokencache/internal/origin"
 )
 
-// A Config says which client at which authorization server a [Cache] is for. TokenURL, ClientID and Auth are required;
-// the zero value of every other field is its default.
+// A Config says which client at which authorization server a [Cache] is for. TokenURL, ClientID and
+// Auth are required; the zero value of every other field is its default.
 //
-// Params, Header and the URLs are plain data that formatting shows: secrets belong in Auth.
+// The URLs, Params and Header are plain data that formatting shows: secrets belong in Auth.
 type Config struct {
 	// TokenURL is the token endpoint (RFC 6749 section 3.2).
 	TokenURL string
 
-	// RevokeURL is the revocation endpoint (RFC 7009). Default: none; nothing is revoked unless Dialect.Revocation is set.
+	// RevokeURL is the revocation endpoint (RFC 7009). Default: none; nothing is revoked unless
+	// Dialect.Revocation is set.
 	RevokeURL string
 
 	// ClientID is the client identifier (RFC 6749 section 2.2).
@@ -31,43 +32,48 @@ type Config struct {
 	// Auth authenticates the client. A public client uses [NoClientAuth].
 	Auth ClientAuth
 
-	// AllowHTTP allows plain http to a host that is not loopback, which shows every credential to the network.
-	// Default: refused.
+	// AllowHTTP allows plain http to a host that is not loopback, which shows every credential to
+	// the network. Default: refused.
 	AllowHTTP bool
 
-	// Params are added to every token request, "audience" for example. A grant's own parameters win. Default: none.
+	// Params are added to every token request, "audience" for example. A grant's own parameters take
+	// precedence. Default: none.
 	Params url.Values
 
-	// Header is added to every token and revocation request, in place of fields of the same name. Default: none.
+	// Header is added to every token and revocation request, in place of fields of the same name.
+	// Default: none.
 	Header http.Header
 
-	// HeaderFunc returns further header fields for a token or revocation request, such as a request ID, given the
-	// context of the first caller that waits for it. The header must not change which token comes back, since it is
-	// no part of the key. An error stops the request before it is sent. Default: none.
+	// HeaderFunc returns further header fields for a token or revocation request, such as a request
+	// ID. Its context has the values of the first caller that waits for the token. The header must
+	// not change which token the server returns, since it is not a part of the key. An error stops
+	// the request before it is sent. Default: none.
 	HeaderFunc func(ctx context.Context) (http.Header, error)
 
-	// HTTPClient sends the token and revocation requests, through its Transport, with its Jar and within its Timeout. It
-	// must not need a token of this cache, for a proxy say: it could wait for itself. Another Cache can have that.
-	// Redirects are never followed. Default: http.DefaultTransport.
+	// HTTPClient sends the token and revocation requests, through its Transport, with its Jar and
+	// within its Timeout. It must not need a token of this cache, for a proxy say, since it would
+	// wait for itself; a token of another Cache is fine. Redirects are not followed. Default: a
+	// client with http.DefaultTransport.
 	HTTPClient *http.Client
 
 	// Timeout bounds one flight: all requests and waits of one fetch. Default: 30 s.
 	Timeout time.Duration
 
-	// RenewalWindow is how long before its end a token is renewed in the background; never more than a fifth of the
-	// token's lifetime. 10 % of jitter is added or taken. Default: 5 minutes.
+	// RenewalWindow is how long before its end a token is renewed in the background, at most a
+	// fifth of the token's lifetime. Up to 10 % of jitter is added or taken. Default: 5 minutes.
 	RenewalWindow time.Duration
 
-	// MaxAge is the lifetime of tokens that come without a believable expires_in. Default: none, they are used until
-	// an API rejects them.
+	// MaxAge is the lifetime of tokens whose answer has no believable expires_in. Default: none;
+	// they are used until an API rejects them.
 	MaxAge time.Duration
 
-	// MaxIdle is how long a token with a refresh token may go unused before it is revoked and forgotten, where the
-	// grant can start anew without it. It is looked at when the number of tokens has doubled, from 1024 on. Default:
-	// for ever.
+	// MaxIdle is how long a token with a refresh token may be unused before it is revoked and
+	// forgotten, if its grant can do without. Idle tokens are looked for when the number of tokens
+	// has doubled, from 1024 on. Default: no limit.
 	MaxIdle time.Duration
 
-	// MaxConcurrent is how many requests to the authorization server may be under way at once. Default: 64.
+	// MaxConcurrent is how many requests to the authorization server may be under way at once.
+	// Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.
@@ -76,7 +82,7 @@ type Config struct {
 	// Hooks are called when something happens. Default: none.
 	Hooks Hooks
 
-	// Logger receives the same as text. Default: none.
+	// Logger receives the same events as log records. Default: none.
 	Logger *slog.Logger
 }
 
@@ -137,8 +143,8 @@ func (cfg *Config) validate() error {
 	return nil
 }
 
-// checkURL refuses an endpoint that is not an absolute http(s) URL, or to which credentials must not be sent. It does
-// not show user info.
+// checkURL refuses an endpoint that is not an absolute http(s) URL, or to which credentials must
+// not be sent. It does not show user info.
 func checkURL(field, raw string, allowHTTP bool) error {
 	if raw == "" {
 		return fmt.Errorf("tokencache: Config.%s is empty", field)
@@ -159,8 +165,8 @@ func checkURL(field, raw string, allowHTTP bool) error {
 	return nil
 }
 
-// checkHeader refuses fields that would break the library's own promises: one authentication, and no repetition by
-// net/http, which repeats requests with an idempotency key on its own.
+// checkHeader refuses fields that would break the library's own promises: one authentication, and
+// no repetition by net/http, which repeats requests with an idempotency key on its own.
 func checkHeader(h http.Header) error {
 	for name, values := range h {
 		switch http.CanonicalHeaderKey(name) {

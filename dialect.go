@@ -15,27 +15,29 @@ import (
 // The zero Dialect is the RFCs; every field can be set alone. Its functions must be safe for
 // concurrent use and must not keep what they are given.
 type Dialect struct {
-	// JSON sends the parameters of token and revocation requests as one JSON object instead of a form.
+	// JSON sends the parameters of token and revocation requests as one JSON object instead of a
+	// form.
 	JSON bool
 
-	// TokenTypes are further values of token_type that mean a bearer token, in any case. Default: only
-	// "Bearer".
+	// TokenTypes are further values of token_type that mean a bearer token, in any case. Default:
+	// only "Bearer".
 	TokenTypes []string
 
-	// Lifetime reads the lifetime from the fields of a token answer; numbers are of type json.Number.
-	// start is when the request was sent. It returns [NeverExpires] for a token without an end, and 0
-	// if the answer does not say, so that Config.MaxAge applies. Default: [Lifetime].
+	// Lifetime reads the lifetime from the fields of a token answer; numbers are of type
+	// json.Number. start is when the request was sent. It returns [NeverExpires] for a token
+	// without an end, and 0 if the answer does not say, so that Config.MaxAge applies. Default:
+	// [Lifetime].
 	Lifetime func(fields map[string]any, start time.Time) time.Duration
 
-	// Failure reads the answer of a failed request into e, whose StatusCode, RequestID, RetryAfter and
-	// Permanent are set already; Code and Description are as RFC 6749 section 5.2 has them. Codes of
-	// the RFC make the sentinel errors apply. What it sets is scrubbed. Default: none.
+	// Failure reads the answer of a failed request into e, whose StatusCode, RequestID, RetryAfter
+	// and Permanent are set already; Code and Description are as RFC 6749 section 5.2 has them.
+	// Codes of the RFC make the sentinel errors apply. What it sets is scrubbed. Default: none.
 	Failure func(e *Error, header http.Header, body []byte)
 
-	// Revocation makes the request that revokes a token, given hint "access_token" or "refresh_token".
-	// With ctx the tokens of c can be used during Shutdown. Config.Header is added. A nil request
-	// without an error means that this kind of token cannot be revoked and needs no request. Default:
-	// RFC 7009 section 2.1.
+	// Revocation makes the request that revokes a token, given hint "access_token" or
+	// "refresh_token". With ctx the tokens of c can be used during Shutdown. Config.Header is
+	// added. A nil request without an error means that this kind of token cannot be revoked and
+	// needs no request. Default: RFC 7009 section 2.1.
 	Revocation func(ctx context.Context, c *Cache, token, hint string) (*http.Request, error)
 }
 
@@ -47,7 +49,8 @@ func (d *Dialect) encode(params url.Values) (body, contentType string) {
 	return params.Encode(), "application/x-www-form-urlencoded"
 }
 
-// encodeJSON renders parameters as one JSON object. A parameter with several values becomes an array.
+// encodeJSON renders parameters as one JSON object. A parameter with several values becomes an
+// array.
 func encodeJSON(params url.Values) string {
 	object := make(map[string]any, len(params))
 	for name, values := range params {
@@ -77,14 +80,14 @@ const longestLifetime = 10 * 365 * 24 * time.Hour
 // Lifetime reads expires_in (RFC 6749 section 5.1) as servers really send it. It returns 0 if the
 // fields do not say how long the token lives; then [Config.MaxAge] applies.
 //
-//   - A number above 0, in a string or not, with a fraction or not, is that many seconds from start, up
-//     to ten years of 365 days.
-//   - A larger number that, read as a Unix timestamp, lies less than a day before start or less than
-//     ten years after it is that time: some servers send the end instead of the lifetime. The result is
-//     then at least a second.
-//   - Any other number, 0 and negative ones included, and anything that is not a number do not say how
-//     long. So a server whose 0 means "never" gets that by default, and one whose 0 means "expired" is
-//     found out by the API's 401.
+//   - A number above 0, in a string or not, with a fraction or not, is that many seconds from
+//     start, up to ten years of 365 days.
+//   - A larger number that, read as a Unix timestamp, lies less than a day before start or less
+//     than ten years after it is that time: some servers send the end instead of the lifetime. The
+//     result is then at least a second.
+//   - Any other number, 0 and negative ones included, and anything that is not a number do not say
+//     how long. So a server whose 0 means "never" gets that by default, and one whose 0 means
+//     "expired" is found out by the API's 401.
 func Lifetime(fields map[string]any, start time.Time) time.Duration {
 	seconds := seconds(fields["expires_in"])
 	most := longestLifetime.Seconds()

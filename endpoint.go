@@ -39,8 +39,8 @@ type operation struct {
 	scrub *scrub.Scrubber
 }
 
-// tokenRequest makes a token request with the client's authentication, and a scrubber that knows every
-// secret in it.
+// tokenRequest makes a token request with the client's authentication, and a scrubber that knows
+// every secret in it.
 func (e *endpoint) tokenRequest(ctx context.Context, params url.Values) (*http.Request, *scrub.Scrubber, error) {
 	form := cloneValues(e.cfg.Params)
 	for name, values := range params {
@@ -49,8 +49,8 @@ func (e *endpoint) tokenRequest(ctx context.Context, params url.Values) (*http.R
 	return e.request(ctx, e.cfg.TokenURL, form)
 }
 
-// revocationRequest makes a request that revokes a token. The request is nil if the dialect knows that
-// this kind of token cannot be revoked.
+// revocationRequest makes a request that revokes a token. The request is nil if the dialect knows
+// that this kind of token cannot be revoked.
 func (e *endpoint) revocationRequest(ctx context.Context, token, hint string) (*http.Request, *scrub.Scrubber, error) {
 	revocation := e.cfg.Dialect.Revocation
 	if revocation == nil {
@@ -82,7 +82,8 @@ func (e *endpoint) request(ctx context.Context, to string, form url.Values) (*ht
 	return req, scrubber, nil
 }
 
-// addedSecrets returns the values that the client's authentication has added, without the public ones.
+// addedSecrets returns the values that the client's authentication has added, without the public
+// ones.
 func (e *endpoint) addedSecrets(header http.Header, before, after url.Values) []string {
 	var added []string
 	for _, values := range header {

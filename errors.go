@@ -14,18 +14,19 @@ import (
 
 // The errors that callers branch on, for [errors.Is].
 var (
-	// ErrClosed is returned by the methods of a closed cache and its sources that ask for a token, send a request or
-	// revoke one; see [Cache.Shutdown] and [Cache.Close].
+	// ErrClosed says that the cache is closed; see [Cache.Shutdown] and [Cache.Close].
 	ErrClosed = errors.New("tokencache: the cache is closed")
 
-	// ErrHeldOff says that a request was not sent because an earlier one failed; the earlier error is in the chain
-	// too. [Source.Reset] ends a hold-off.
+	// ErrHeldOff says that a request was not sent because an earlier one failed. The error also
+	// wraps the earlier one's. [Source.Reset] ends a hold-off.
 	ErrHeldOff = errors.New("tokencache: held off after an earlier failure")
 
-	// ErrInvalidClient says that the server refused the client itself: check Config.ClientID and Config.Auth.
+	// ErrInvalidClient says that the server refused the client itself: check Config.ClientID and
+	// Config.Auth.
 	ErrInvalidClient = errors.New("tokencache: the client was refused; check Config.ClientID and Config.Auth")
 
-	// ErrInvalidGrant says that the server refused the user's password, the refresh token or the code.
+	// ErrInvalidGrant says that the server refused the user's password, the refresh token or the
+	// authorization code.
 	ErrInvalidGrant = errors.New("tokencache: the grant was refused; the user has to log in again")
 
 	// ErrLocked says that the user is locked out (423). Sending the password again makes it worse.
@@ -34,8 +35,9 @@ var (
 	// ErrUnavailable says that the server could not be reached, or could not answer at the moment.
 	ErrUnavailable = errors.New("tokencache: the authorization server is unavailable")
 
-	// ErrRefreshTokenSpent says that a refresh token was refused before, was replaced by a later one, or may have been
-	// consumed by a request whose answer was lost. It is not sent again, since reuse can end the whole session.
+	// ErrRefreshTokenSpent says that a refresh token was refused before, was replaced by a later
+	// one, or may have been consumed by a request whose answer was lost. It is not sent again,
+	// since reuse can end the whole session.
 	ErrRefreshTokenSpent = errors.New("tokencache: the refresh token was refused, replaced or may be spent; the user has to log in again")
 )
 
@@ -57,11 +59,11 @@ const (
 	opRevocation = "revocation"
 )
 
-// An Error is a request to the authorization server that failed. It holds no secret: what the server sent is scrubbed
-// of every credential that the request carried.
+// An Error is a request to the authorization server that failed. It holds no secret: what the
+// server sent is scrubbed of every credential that the request carried.
 //
-// It unwraps to one of the sentinel errors of this package where one applies, to the cause, and, when the server
-// answered, to an [oauth2.RetrieveError] whose Response has no Request.
+// It unwraps to one of the sentinel errors of this package where one applies, to the cause, and,
+// when the server answered, to an [oauth2.RetrieveError] whose Response has no Request.
 type Error struct {
 	Op          string        // what was tried: "token request", "revocation", or the operation given to Cache.Send
 	Grant       string        // the grant_type of a token request, otherwise the grant's name; empty outside of one
@@ -69,9 +71,9 @@ type Error struct {
 	StatusCode  int           // of the answer, 0 if there was none
 	Code        string        // OAuth error code (RFC 6749 section 5.2), or the provider's own
 	Description string        // the server's explanation
-	RequestID   string        // the server's name for the request, to be quoted to its support
-	RetryAfter  time.Duration // how long the server asked to be left alone, 0 if it did not
-	Permanent   bool          // trying again unchanged will fail again
+	RequestID   string        // the server's identifier of the request, for its support
+	RetryAfter  time.Duration // how long the server asked to wait, 0 if it did not
+	Permanent   bool          // the same request would fail again
 
 	server   *server // where the request went; nil if a grant made the error
 	kind     error

@@ -30,8 +30,8 @@ type failures struct {
 	report *reporter
 }
 
-// An attempt is one fetch of a token, as far as its failure is judged by it. The requests of a flight
-// find it through their context.
+// An attempt is one fetch of a token, as far as its failure is judged by it. The requests of a
+// flight find it through their context.
 type attempt struct {
 	key           string
 	grant         string // its name
@@ -93,8 +93,8 @@ func countsAsAttempt(e *Error) bool {
 }
 
 // mayHaveConsumed reports whether a failed refresh request leaves the refresh token unusable or in
-// doubt. It does not if the request surely did not arrive, if the server had no time for it, or if the
-// server refused something that it looks at before the refresh token.
+// doubt. It does not if the request surely did not arrive, if the server had no time for it, or if
+// the server refused something that it looks at before the refresh token.
 func mayHaveConsumed(e *Error) bool {
 	switch e.Code {
 	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable":
@@ -168,8 +168,8 @@ func refusesUser(e *Error) bool {
 }
 
 // own returns the failure of a request to this cache's server in err's chain, or nil: grants and
-// transports pass on errors of other servers. An *Error that a grant made itself is about the request
-// that the grant sent.
+// transports pass on errors of other servers. An *Error that a grant made itself is about the
+// request that the grant sent.
 func (f *failures) own(err error) *Error {
 	for {
 		var e *Error
@@ -241,8 +241,8 @@ func (f *failures) endOutage(ctx context.Context) {
 	}
 }
 
-// check returns an error if a fetch is held off. release is to be called after the fetch. nested says
-// that the fetch is a part of another one.
+// check returns an error if a fetch is held off. release is to be called after the fetch. nested
+// says that the fetch is a part of another one.
 func (f *failures) check(ctx context.Context, a *attempt, nested bool) (release func(), err error) {
 	if failed := f.memory.Check(a.key, a.asksPassword, f.clock.Now()); failed != nil {
 		return nil, heldOff(failed)
@@ -267,8 +267,9 @@ const (
 	attemptMargin = time.Second     // what a further attempt needs of the flight's time
 )
 
-// retryAfter decides whether a failed request is repeated inside its flight, and after how long: only
-// if nothing can be consumed by it and somebody waits. left is what is left of the flight's time.
+// retryAfter decides whether a failed request is repeated inside its flight, and after how long:
+// only if nothing can be consumed by it and somebody waits. left is what is left of the flight's
+// time.
 func (f *failures) retryAfter(a *attempt, err error, tries int, left time.Duration) (wait time.Duration, ok bool) {
 	var e *Error
 	if tries >= attemptsMost || !errors.As(err, &e) {

@@ -85,8 +85,8 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	return e, nil
 }
 
-// serves reports whether the current entry is what a caller wants, because another flight has renewed
-// it meanwhile.
+// serves reports whether the current entry is what a caller wants, because another flight has
+// renewed it meanwhile.
 func serves(e *entry.Entry, w want, now clock.Instant) bool {
 	if e == nil || !e.Alive() {
 		return false
@@ -185,14 +185,15 @@ func (c *core) obtain(ctx context.Context, f *flight.Flight, g *keyedGrant, repl
 	})
 }
 
-// newEntry makes an entry of a token that was asked for at start and replaces prev, which may be nil.
+// newEntry makes an entry of a token that was asked for at start and replaces prev, which may be
+// nil.
 func (c *core) newEntry(g *keyedGrant, tok *oauth2.Token, start clock.Instant, prev *entry.Entry) (*entry.Entry, error) {
 	terms := entry.Terms{MaxAge: c.cfg.MaxAge, RenewalWindow: c.cfg.RenewalWindow}
 	return entry.New(tok, g.owner(), start, c.clock.Now(), prev, terms)
 }
 
-// publish makes e the current entry of its key, and has revoked what nobody uses any more. Only flights
-// call it.
+// publish makes e the current entry of its key, and has revoked what nobody uses any more. Only
+// flights call it.
 func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
 	unused, swept := c.shelf.Publish(key, e, prev, now)
 	c.revokeUnused(unused)
@@ -201,8 +202,8 @@ func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
 	}
 }
 
-// dropRefused forgets an expired entry whose refresh token the server has refused: nothing can come of
-// it any more.
+// dropRefused forgets an expired entry whose refresh token the server has refused: nothing can come
+// of it any more.
 func (c *core) dropRefused(key string, prev *entry.Entry) {
 	now := c.clock.Now()
 	if prev != nil && prev.Refused() && prev.Age(now) == entry.Expired {

@@ -19,30 +19,34 @@ import (
 	"github.com/tokencache/tokencache/internal/wire"
 )
 
-// A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once a source is made
-// of it. If it has a method Subject() string, that tells hooks whom its tokens are for. Shutdown revokes its tokens; those
-// of a grant named "client_credentials" are the client's own, and come last.
+// A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change
+// once a source is made of it. If it has a method Subject() string, hooks are told the result: whom
+// its tokens are for. Shutdown revokes its tokens; those of a grant named "client_credentials" are
+// the client's own and come last.
 type Grant interface {
-	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is part of the key.
+	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is
+	// part of the key.
 	Name() string
 
-	// Inputs calls add for every input that the token depends on: user, scopes, audience. Grants with equal names and
-	// inputs share one token. What is added is hashed and not kept.
+	// Inputs calls add for every input that the token depends on: user, scopes, audience. Grants
+	// with equal names and inputs share one token. The inputs are hashed and not kept.
 	Inputs(add func(name, value string))
 
-	// Obtain returns a new token, with its refresh token if there is one and its Expiry if it is known; it usually
-	// calls c.RequestToken. replaced is the token that the new one takes the place of, or nil; its RefreshToken is
-	// empty if there is none or if it may be spent. ctx ends when the flight's time is over.
+	// Obtain returns a new token, with its refresh token if there is one and its Expiry if it is
+	// known. It usually calls c.RequestToken. replaced is the token that the new one replaces, or
+	// nil; its RefreshToken is empty if there is none or if it may be spent. ctx ends after
+	// Config.Timeout.
 	Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error)
 }
 
-// ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for the server's default
-// scope.
+// ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for
+// the server's default scope.
 type ClientCredentialsGrant struct {
-	Scopes []string   // sent as given; their order makes no difference to the key
+	Scopes []string   // sent as given; the key does not depend on their order
 	Params url.Values // further parameters, such as "audience" or "resource"
 
-	// UseRefreshToken renews with the refresh token that some servers send along, against RFC 6749 section 4.4.3.
+	// UseRefreshToken renews with the refresh token that some servers send along, against RFC 6749
+	// section 4.4.3.
 	UseRefreshToken bool
 }
 
@@ -65,20 +69,21 @@ func (g ClientCredentialsGrant) Obtain(ctx context.Context, c *Cache, replaced *
 	return c.RefreshOr(ctx, replaced, g.Params, anew)
 }
 
-// PasswordGrant is the resource owner password credentials grant (RFC 6749 section 4.3). It renews with the refresh
-// token when there is one, and sends the password again when that is refused.
+// PasswordGrant is the resource owner password credentials grant (RFC 6749 section 4.3). It renews
+// the token with the refresh token if there is one, and sends the password again if that is
+// refused.
 //
-// RFC 9700 section 2.4 forbids this grant for new systems. Where it cannot be avoided, PasswordFunc keeps the password
-// out of memory.
+// RFC 9700 section 2.4 forbids this grant for new systems. Where it cannot be avoided, PasswordFunc
+// keeps the password out of memory.
 type PasswordGrant struct {
 	Username string
 	Password Secret
 
-	// PasswordFunc returns the password when it is needed, in place of Password. The key then holds only the user
-	// name: whoever passes the function vouches for the user.
+	// PasswordFunc returns the password when it is needed, in place of Password. The key then has
+	// only the user name: the caller vouches for the user.
 	PasswordFunc func(ctx context.Context) (string, error)
 
-	Scopes []string   // sent as given; their order makes no difference to the key
+	Scopes []string   // sent as given; the key does not depend on their order
 	Params url.Values // further parameters
 }
 
@@ -111,8 +116,8 @@ func (g PasswordGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.To
 	})
 }
 
-// RefreshTokenGrant continues a session from a saved refresh token (RFC 6749 section 6). The refresh token is replaced
-// when an answer carries a new one, under the session's name; save it in [Hooks.NewToken].
+// RefreshTokenGrant continues a session from a saved refresh token (RFC 6749 section 6). If an
+// answer has a new refresh token, that replaces the session's; save it in [Hooks.NewToken].
 type RefreshTokenGrant struct {
 	Session string     // the name under which the refresh token lives on, unique in the cache
 	Token   Secret     // the saved refresh token
@@ -130,7 +135,7 @@ func (g RefreshTokenGrant) Name() string { return "refresh_token" }
 func (g RefreshTokenGrant) Inputs(add func(name, value string)) {
 	add("session", g.Session)
 	if g.Session == "" {
-		add("token", g.Token.Reveal()) // strangers without a name must not meet
+		add("token", g.Token.Reveal()) // sessions without a name must not share a token
 	}
 	addRequestInputs(add, g.Scopes, g.Params)
 }
@@ -150,9 +155,10 @@ func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth
 	return c.RequestToken(ctx, params)
 }
 
-// RefreshOr renews with the refresh token of replaced, and calls anew when there is none, when the server refuses it
-// or when it may be spent: at most once, and within what is left of ctx. It is for the Obtain method of grants that can
-// start anew. params are sent with the refresh request.
+// RefreshOr renews a token with the refresh token of replaced. It calls anew if there is none, if
+// the server refuses it, or if it may be spent: at most once, and within what is left of ctx's
+// time. It is for the Obtain method of grants that can do without a refresh token. params are sent
+// with the refresh request.
 func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params url.Values, anew func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	if replaced == nil || replaced.RefreshToken == "" {
 		return anew(ctx)
@@ -172,9 +178,9 @@ func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params ur
 	return anew(ctx)
 }
 
-// startsAnew reports whether a failed refresh leaves nothing but the original grant: the refresh token was refused or
-// may be spent, or the server does not do refreshes. When the client itself was refused the user's password would be
-// refused with it.
+// startsAnew reports whether a failed refresh leaves nothing but the original grant: the refresh
+// token was refused or may be spent, or the server does not support refreshes. If the client itself
+// was refused, the user's password would be refused with it.
 func startsAnew(err error) bool {
 	if errors.Is(err, ErrInvalidGrant) || errors.Is(err, ErrRefreshTokenSpent) {
 		return true
@@ -183,12 +189,13 @@ func startsAnew(err error) bool {
 	return errors.As(err, &e) && (e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
 }
 
-// TokenSourceGrant gives a foreign token source the treatment of a grant: one fetch for all callers, renewal before the
-// end and after a 401, failures remembered. name tells it apart from others in the same cache. Its Token method has no
-// context, so it runs on a goroutine of its own; what it returns is left alone by Shutdown.
+// TokenSourceGrant makes a grant of another token source: one fetch for all callers, renewal before
+// the token expires and after a 401, failures remembered. name tells it apart from others in the
+// same cache. Its Token method has no context, so a call that hangs is abandoned after
+// Config.Timeout. Shutdown does not revoke its tokens.
 //
-// The source must return a new token when it is asked again: an [oauth2.ReuseTokenSource] in between would hand out a
-// rejected token until it expires.
+// The source must return a new token at every call: with an [oauth2.ReuseTokenSource] it would
+// return a rejected token until that expires.
 func TokenSourceGrant(name string, src oauth2.TokenSource) Grant {
 	return foreignGrant{name, func() (*oauth2.Token, error) { return src.Token() }}
 }
@@ -219,7 +226,8 @@ func requestParams(grantType string, scopes []string, extra url.Values) url.Valu
 	return params
 }
 
-// addRequestInputs adds scopes and parameters to a key, in an order that does not depend on how they were given.
+// addRequestInputs adds scopes and parameters to a key, in an order that does not depend on how they
+// were given.
 func addRequestInputs(add func(name, value string), scopes []string, params url.Values) {
 	if len(scopes) > 0 {
 		sorted := strings.FieldsFunc(strings.Join(scopes, " "), func(r rune) bool { return r == ' ' })
@@ -257,8 +265,8 @@ func withoutRequest(err error) error {
 	return e
 }
 
-// A keyedGrant is a grant with its key and what the rest of the package asks about it. Here is the only
-// place that tells the built-in grants apart.
+// A keyedGrant is a grant with its key and what the rest of the package asks about it. Here is the
+// only place that tells the built-in grants apart.
 type keyedGrant struct {
 	Grant
 	id            [16]byte
@@ -272,8 +280,8 @@ func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
 	k.Grant, k.id, k.name, k.subject = g, salt.Key(g.Name(), g), g.Name(), subjectOf(g)
 }
 
-// key is what the tables know the grant by. It is a string only where one is needed, and mostly on the
-// stack.
+// key is what the tables know the grant by. It is a string only where one is needed, and mostly on
+// the stack.
 func (k *keyedGrant) key() string { return string(k.id[:]) }
 
 // owner returns what the grant's tokens have in common with those of other grants.

@@ -11,25 +11,27 @@ import (
 	"github.com/tokencache/tokencache/internal/flight"
 )
 
-// Hooks are functions that a [Cache] calls when something happens, in the manner of net/http/httptrace. Each may be
-// nil. They run on a goroutine of their own while the caller waits, and must be safe for concurrent use. One that
-// panics, or ends its goroutine, is reported through Panicked and the log, without the value of the panic; nothing else
-// comes of it.
+// Hooks are functions that a [Cache] calls when something happens, in the manner of
+// net/http/httptrace. Each may be nil. They run on a goroutine of their own while the caller waits,
+// and must be safe for concurrent use. A hook that panics or ends its goroutine is reported through
+// Panicked and the log, without the value of the panic, and has no other effect.
 //
-// A hook must not ask for the token it is called about. With the context it was given, doing so returns an error at
-// once; without it, the hook waits for itself until Config.Timeout has passed.
+// A hook must not ask for the token that it is called about. With the context that it was given,
+// doing so returns an error at once; without it, the hook waits for itself until Config.Timeout has
+// passed.
 type Hooks struct {
-	// NewToken runs once for every fetch, of whatever grant, before the token is handed to anyone. It is the place to
-	// save a session's rotated refresh token, where f.Grant is "refresh_token" and f.Subject the session, and the only
-	// one where refresh tokens come out. It has what is left of Config.Timeout, and cannot stop the token from being
-	// used: a failed save is its own to try again. A token taken over from [Cache.RefreshToken] without a fetch is not
-	// reported.
+	// NewToken runs once for every successful fetch, of whatever grant, before anybody gets the
+	// token. It is the only hook that gets refresh tokens, and the place to save those of sessions:
+	// f.Grant is "refresh_token" then, and f.Subject is the session. Its context ends with
+	// Config.Timeout. The token is used whatever the hook does, so it has to repeat a failed save
+	// by itself. It does not run for a saved token that [Cache.RefreshToken] is given and that is
+	// still valid.
 	NewToken func(ctx context.Context, f Fetch, tok *oauth2.Token)
 
-	// FetchStarted runs when a flight is about to ask the grant for a token.
+	// FetchStarted runs before a grant is asked for a token.
 	FetchStarted func(ctx context.Context, f Fetch)
 
-	// FetchDone runs when it has one, or has failed.
+	// FetchDone runs after a grant has returned a token or an error.
 	FetchDone func(ctx context.Context, f Fetch)
 
 	// Rejected runs when an API answered 401 to a token.
@@ -38,21 +40,21 @@ type Hooks struct {
 	// HoldOff runs when a hold-off begins or ends.
 	HoldOff func(ctx context.Context, h HoldOff)
 
-	// Revoked runs for every token that the server was asked to revoke, and tells how it ended.
+	// Revoked runs after the server was asked to revoke a token.
 	Revoked func(ctx context.Context, r Revocation)
 
 	// Panicked runs when another hook panicked, ended its goroutine or did not return in time.
 	Panicked func(ctx context.Context, err error)
 }
 
-// Fetch describes one fetch of a token.
+// Fetch describes one try to fetch a token.
 type Fetch struct {
 	Grant     string        // name of the grant
 	Subject   string        // user or session, empty for the client's own token
 	Reason    string        // "cold", "stale", "expired" or "rejected"
-	Attempt   int           // from 1, counts the tries within the flight
-	Remaining time.Duration // what is left of the token to be replaced: 0 or less if it has ended, NeverExpires if it has no end
-	Duration  time.Duration // how long the fetch took; 0 before it is done
+	Attempt   int           // the number of the try within the flight, from 1
+	Remaining time.Duration // of the token to be replaced: 0 or less if it has expired, NeverExpires if it never does
+	Duration  time.Duration // of the try; 0 before it is done
 	Class     string        // "ok", "transient", "permanent", "credentials" or "none"; empty before it is done
 	Err       error         // nil if it succeeded
 }
@@ -62,14 +64,14 @@ type Rejection struct {
 	Grant   string // name of the grant
 	Subject string // user or session, empty for the client's own token
 	Target  string // origin and path of the request
-	HeldOff bool   // no renewal: renewals for this token do not help, the next one waits for its time
+	HeldOff bool   // the token is not renewed now, because renewals have not helped
 }
 
 // HoldOff describes the beginning or the end of a hold-off.
 type HoldOff struct {
 	Grant   string    // name of the grant; empty if it concerns all keys of the cache
 	Subject string    // user or session
-	Began   bool      // false: it has ended
+	Began   bool      // false if it has ended
 	Until   time.Time // when it ends; zero: when Source.Reset is called
 	Err     error     // the failure that is answered from memory
 }

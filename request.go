@@ -42,11 +42,11 @@ func (c *Cache) open(ctx context.Context) (*core, error) {
 	return core, nil
 }
 
-// RequestToken sends one token request (RFC 6749 section 4) with the given parameters, authenticated as
-// the client, and returns the answer with its refresh token. Nothing is cached. It is for grants of
-// several steps, and for grants of one's own; ctx should be the one that Grant.Obtain was given. The
-// request is sent at most once. In the flight of its key, a refresh token that may be spent is not sent
-// again, see [ErrRefreshTokenSpent].
+// RequestToken sends one token request (RFC 6749 section 4) with the given parameters,
+// authenticated as the client, and returns the answer with its refresh token. Nothing is cached. It
+// is for grants of several steps, and for grants of one's own; ctx should be the one that
+// Grant.Obtain was given. The request is sent at most once. In the flight of its key, a refresh
+// token that may be spent is not sent again, see [ErrRefreshTokenSpent].
 func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
 	core, err := c.open(ctx)
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *core) beforeRefresh(ctx context.Context, a *attempt, refresh string) (r
 	return release, nil
 }
 
-// afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks it
-// as spent when it was replaced or refused, or may have been consumed.
+// afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks
+// it as spent when it was replaced or refused, or may have been consumed.
 func (c *core) afterRefresh(a *attempt, refresh string, tok *oauth2.Token, err error) {
 	// Not errors.As: the error of a request that was not sent can wrap that of another one.
 	failed, sent := err.(*Error)
@@ -195,18 +195,18 @@ func (c *core) beforeCredentials(ctx context.Context, a *attempt, hash uint64) (
 	}, nil
 }
 
-// Send sends a request that is not a token request to the authorization server, for grants of several
-// steps: with the Config's header, at most once, without following redirects, within
+// Send sends a request that is not a token request to the authorization server, for grants of
+// several steps: with the Config's header, at most once, without following redirects, within
 // Config.MaxConcurrent, and hidden from the caller's httptrace. op names the request in errors. ctx
-// should be the one that Grant.Obtain was given; in one Obtain, only one request may be under way at a
-// time.
+// should be the one that Grant.Obtain was given; in one Obtain, only one request may be under way
+// at a time.
 //
-// An Authorization header is taken for a user's credentials. If the server refuses them, or the grant
-// fails before its next request, that is remembered like a refused password; by sending another request
-// the grant says that they were accepted.
+// An Authorization header is taken for a user's credentials. If the server refuses them, or the
+// grant fails before its next request, that is remembered like a refused password; by sending
+// another request the grant says that they were accepted.
 //
-// Send blocks until the answer has been read, up to 1 MiB, or ctx ends. The body of the response need
-// not be closed. An answer with a status of 400 or more is returned as an [*Error].
+// Send blocks until the answer has been read, up to 1 MiB, or ctx ends. The body of the response
+// need not be closed. An answer with a status of 400 or more is returned as an [*Error].
 func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.Response, error) {
 	core, err := c.open(ctx)
 	if err != nil {

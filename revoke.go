@@ -75,8 +75,8 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 	return errors.Join(errs...)
 }
 
-// endSession marks the tokens of a session as spent. It returns the saved token as an entry if the cache
-// did not know it, and nil for every other grant.
+// endSession marks the tokens of a session as spent. It returns the saved token as an entry if the
+// cache did not know it, and nil for every other grant.
 func (c *core) endSession(g *keyedGrant) *entry.Entry {
 	saved := g.saved()
 	if saved == nil {
@@ -112,8 +112,9 @@ func (c *core) revokeUnused(unused []entry.Slot) {
 	})
 }
 
-// revokeIdle revokes and forgets the entries that were not used for Config.MaxIdle, in the background.
-// It does so one after the other and inside their flights, so that no renewal is under way.
+// revokeIdle revokes and forgets the entries that were not used for Config.MaxIdle, in the
+// background. It does so one after the other and inside their flights, so that no renewal is under
+// way.
 func (c *core) revokeIdle(now clock.Instant) {
 	keys := c.shelf.Idle(now, c.cfg.MaxIdle)
 	if len(keys) == 0 {
@@ -212,8 +213,8 @@ func (c *core) sendRevocation(ctx context.Context, e *entry.Entry, token, hint s
 	}
 }
 
-// discard kills the token that authenticated a refused revocation, unless it has been replaced already,
-// and reports whether the revocation is worth a further try.
+// discard kills the token that authenticated a refused revocation, unless it has been replaced
+// already, and reports whether the revocation is worth a further try.
 func (c *core) discard(authorization string) bool {
 	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
 		return false
@@ -261,9 +262,9 @@ func (c *core) tryRevocation(ctx context.Context, e *entry.Entry, token, hint st
 
 type revokedKey struct{}
 
-// withRevoked returns the context in which the request that revokes e is made. A token of the client
-// authenticates its own revocation where the client's token does that (see Dialect.Revocation): another
-// one would have to be revoked after it.
+// withRevoked returns the context in which the request that revokes e is made. A token of the
+// client authenticates its own revocation where the client's token does that (see
+// Dialect.Revocation): another one would have to be revoked after it.
 func withRevoked(ctx context.Context, e *entry.Entry) context.Context {
 	if e.Owner().Client == "" {
 		return ctx
@@ -271,8 +272,8 @@ func withRevoked(ctx context.Context, e *entry.Entry) context.Context {
 	return context.WithValue(ctx, revokedKey{}, e)
 }
 
-// revokedIn returns the token of a key that is being revoked in ctx, dead or not; nil if there is none,
-// or if it has expired.
+// revokedIn returns the token of a key that is being revoked in ctx, dead or not; nil if there is
+// none, or if it has expired.
 func (c *core) revokedIn(ctx context.Context, key string) *entry.Entry {
 	e, ok := ctx.Value(revokedKey{}).(*entry.Entry)
 	if ok && e.Owner().Client == key && e.Header() != "" && e.Age(c.clock.Now()) != entry.Expired {

@@ -16,23 +16,23 @@ const (
 	// revokedAtOnce is how many tokens Shutdown has revoked at once.
 	revokedAtOnce = 16
 
-	// revokeRounds is how often tokens are looked for: those that were there, the one that was fetched
-	// to revoke them, and the one that was fetched to revoke that.
+	// revokeRounds is how often tokens are looked for: those that were there, the one that was
+	// fetched to revoke them, and the one that was fetched to revoke that.
 	revokeRounds = 3
 
 	// namedFailures is how many failures are in the error of Shutdown.
 	namedFailures = 10
 )
 
-// Shutdown closes the cache, waits for the fetches that are under way, and asks the server to revoke
-// (RFC 7009) every live token that the cache could obtain again by itself, those that were replaced
-// included; users' tokens before the client's own. Sessions belong to their users and are left alone,
-// see [Source.Revoke]. Call it after your servers have drained.
+// Shutdown closes the cache, waits for the fetches that are under way, and asks the server to
+// revoke (RFC 7009) every live token that the cache could obtain again by itself, those that were
+// replaced included; users' tokens before the client's own. Sessions belong to their users and are
+// left alone, see [Source.Revoke]. Call it after your servers have drained.
 //
-// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what could
-// not be done: how many tokens could not be revoked, and the first ten errors. A further call tries
-// those again. It is safe to call concurrently and after [Cache.Close]. Without Config.RevokeURL and
-// Dialect.Revocation nothing is revoked.
+// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what
+// could not be done: how many tokens could not be revoked, and the first ten errors. A further call
+// tries those again. It is safe to call concurrently and after [Cache.Close]. Without
+// Config.RevokeURL and Dialect.Revocation nothing is revoked.
 func (c *Cache) Shutdown(ctx context.Context) error {
 	core := c.core.Load()
 	if core == nil {
@@ -68,7 +68,8 @@ func shutdownError(errs []error) error {
 		len(errs), namedFailures, errors.Join(errs[:namedFailures]...))
 }
 
-// revokeAll revokes everything that is to be revoked, and returns an error for each token that was not.
+// revokeAll revokes everything that is to be revoked, and returns an error for each token that was
+// not.
 func (c *core) revokeAll(ctx context.Context) (errs []error) {
 	clientsAtOnce := revokedAtOnce
 	if c.cfg.Dialect.Revocation != nil {
@@ -95,8 +96,8 @@ func (c *core) revokeAll(ctx context.Context) (errs []error) {
 	return errs
 }
 
-// unrevoked returns what is left to revoke: users' tokens, and the client's own with the current ones
-// last.
+// unrevoked returns what is left to revoke: users' tokens, and the client's own with the current
+// ones last.
 func (c *core) unrevoked() (users, clients []entry.Slot) {
 	for slot := range c.shelf.All() {
 		switch o := slot.Owner(); {

@@ -11,9 +11,9 @@ import (
 	"github.com/tokencache/tokencache/internal/entry"
 )
 
-// A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is light
-// and safe for concurrent use, and must not be copied. The tokens live in the cache: sources of equal
-// grants share them.
+// A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is
+// light and safe for concurrent use, and must not be copied. The tokens live in the cache: sources
+// of equal grants share them.
 type Source struct {
 	// Pointers that fmt does not follow: the grant can hold a password.
 	state atomic.Pointer[source]
@@ -27,31 +27,32 @@ type source struct {
 	last *atomic.Pointer[entry.Entry] // the Source's
 }
 
-// ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with the
-// same scopes share one token. See [ClientCredentialsGrant] for parameters.
+// ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with
+// the same scopes share one token. See [ClientCredentialsGrant] for parameters.
 func (c *Cache) ClientCredentials(scopes ...string) *Source {
 	return c.Source(ClientCredentialsGrant{Scopes: scopes})
 }
 
 // Password returns a source of a user's token (RFC 6749 section 4.3). Sources with the same user,
-// password and scopes share one token; a wrong password does not find it. See [PasswordGrant] for what
-// RFC 9700 says of this grant.
+// password and scopes share one token; a wrong password does not find it. See [PasswordGrant] for
+// what RFC 9700 says of this grant.
 func (c *Cache) Password(username, password string, scopes ...string) *Source {
 	return c.Source(PasswordGrant{Username: username, Password: NewSecret(password), Scopes: scopes})
 }
 
-// PasswordFunc is [Cache.Password] for callers who do not want the password to be held: the function is
-// called inside a fetch, when the password is needed. Sources with the same user and scopes share one
-// token, so the caller vouches for the user.
+// PasswordFunc is [Cache.Password] for callers who do not want the password to be held: the
+// function is called inside a fetch, when the password is needed. Sources with the same user and
+// scopes share one token, so the caller vouches for the user.
 func (c *Cache) PasswordFunc(username string, password func(ctx context.Context) (string, error), scopes ...string) *Source {
 	return c.Source(PasswordGrant{Username: username, PasswordFunc: password, Scopes: scopes})
 }
 
-// RefreshToken returns a source that continues a session from a saved token (RFC 6749 section 6). The
-// session is the name under which its refresh token lives on through all rotations; sources of the same
-// session share one token. The saved access token is used until it expires. A saved refresh token that
-// the cache knows to be spent is ignored in favor of the session's current one; one that it does not
-// know begins the session anew. Save rotated refresh tokens in [Hooks.NewToken].
+// RefreshToken returns a source that continues a session from a saved token (RFC 6749 section 6).
+// The session is the name under which its refresh token lives on through all rotations; sources of
+// the same session share one token. The saved access token is used until it expires. A saved
+// refresh token that the cache knows to be spent is ignored in favor of the session's current one;
+// one that it does not know begins the session anew. Save rotated refresh tokens in
+// [Hooks.NewToken].
 func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...string) *Source {
 	g := RefreshTokenGrant{Session: session, Scopes: scopes}
 	if saved != nil {
@@ -62,8 +63,8 @@ func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...stri
 	return c.Source(g)
 }
 
-// Source returns a source for any grant. It is light: services with many users may make one for every
-// request.
+// Source returns a source for any grant. It is light: services with many users may make one for
+// every request.
 func (c *Cache) Source(g Grant) *Source {
 	// One allocation for both halves.
 	var both struct {
@@ -91,13 +92,13 @@ func (s *Source) load() (*source, error) {
 // Token is [Source.TokenContext] without a context; it makes a Source an [oauth2.TokenSource].
 func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-// TokenContext returns a valid access token. The token has no refresh token, is shared, and must not be
-// modified.
+// TokenContext returns a valid access token. The token has no refresh token, is shared, and must
+// not be modified.
 //
-// It blocks only when there is no usable token, while one fetch per key serves all callers; it returns
-// when ctx ends, and the fetch goes on for the others. A stale token is returned at once and renewed in
-// the background. The errors are the fetch's ([*Error], or the grant's own), the same wrapped with
-// [ErrHeldOff] when it is answered from memory, [ErrClosed], and ctx's.
+// It blocks only when there is no usable token, while one fetch per key serves all callers; it
+// returns when ctx ends, and the fetch goes on for the others. A stale token is returned at once
+// and renewed in the background. The errors are the fetch's ([*Error], or the grant's own), the
+// same wrapped with [ErrHeldOff] when it is answered from memory, [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s != nil {
 		if e := s.last.Load(); e != nil && e.Hit() {
@@ -115,9 +116,9 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return e.Token(), nil
 }
 
-// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing happens
-// if tok is not the current token, because somebody has replaced it already. It does not block, and does
-// not end a hold-off.
+// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing
+// happens if tok is not the current token, because somebody has replaced it already. It does not
+// block, and does not end a hold-off.
 func (s *Source) Invalidate(tok *oauth2.Token) {
 	state, err := s.load()
 	if err != nil || tok == nil {
@@ -148,10 +149,10 @@ func (s *Source) Reset() {
 	}
 }
 
-// Revoke drops the current token of this source, for all sources that share it, and asks the server to
-// revoke it (RFC 7009): the refresh token first, then the access token, and those before it that are
-// still valid. It ends a session for good; a grant that can start anew gets another token at the next
-// call.
+// Revoke drops the current token of this source, for all sources that share it, and asks the server
+// to revoke it (RFC 7009): the refresh token first, then the access token, and those before it that
+// are still valid. It ends a session for good; a grant that can start anew gets another token at
+// the next call.
 //
 // It blocks until the server has answered or ctx ends; the revocation itself goes on for at most
 // Config.Timeout. What could not be revoked is dropped all the same, and named in the error.
@@ -163,8 +164,8 @@ func (s *Source) Revoke(ctx context.Context) error {
 	return state.core.revoke(ctx, &state.keyedGrant)
 }
 
-// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic clock;
-// closing the cache ends hits by the entries.
+// entry returns the entry to use now. A hit costs two atomic loads and a reading of the monotonic
+// clock; closing the cache ends hits by the entries.
 func (s *source) entry(ctx context.Context) (*entry.Entry, error) {
 	if e := s.last.Load(); e != nil && e.Hit() {
 		return e, nil
@@ -238,8 +239,8 @@ func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
 	return e, err
 }
 
-// despite returns the entry that is still in service although a flight failed: one whose renewal after a
-// rejection did not succeed may be accepted everywhere else.
+// despite returns the entry that is still in service although a flight failed: one whose renewal
+// after a rejection did not succeed may be accepted everywhere else.
 func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
 	c := s.core
 	if ctx.Err() != nil || c.flights.Closed() && errors.Is(err, ErrClosed) || errors.Is(err, errReentrant) {
@@ -252,7 +253,8 @@ func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
 	return e, nil
 }
 
-// replace returns the successor of e, which target rejected; or nil, or e itself, if there is none now.
+// replace returns the successor of e, which target rejected; or nil, or e itself, if there is none
+// now.
 func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*entry.Entry, error) {
 	c := s.core
 	if c.flights.Closed() && !c.flights.Admits(ctx) {
@@ -275,8 +277,8 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 		if err != nil {
 			return nil, err
 		}
-		// A flight that was about something else, or had looked before e was rejected, is followed by
-		// another.
+		// A flight that was about something else, or had looked before e was rejected, is followed
+		// by another.
 		if next != nil && next != e && next.Alive() {
 			s.last.Store(next)
 			return next, nil

@@ -18,43 +18,48 @@ import (
 	"github.com/tokencache/tokencache/internal/scrub"
 )
 
-// A Transport is an [http.RoundTripper] that sends every request with the access token of a source, in an Authorization
-// header (RFC 6750 section 2.1), and renews the token when an API answers 401. It is used as a literal, is safe for
-// concurrent use, and must not be changed once it is in use.
+// A Transport is an [http.RoundTripper] that sends every request with the access token of a source,
+// in an Authorization header (RFC 6750 section 2.1), and renews the token when an API answers 401.
+// It is used as a literal, is safe for concurrent use, and must not be changed once it is in use.
 //
-//   - A request with an Authorization header of its own passes untouched.
-//   - If no token can be had, the request is not sent and RoundTrip returns the source's error.
-//   - On a 401 the token is renewed once for all requests that were rejected with it, and the request is repeated once
-//     with the new token if its body can be had again (no body, or GetBody). Otherwise, and if the renewal fails or is
-//     held off, the caller gets the 401, complete; the next request has the new token.
-//   - A token does not follow a redirect to another origin, nor anything after it, and is not sent over plain http.
+//   - A request that already has an Authorization header is sent unchanged.
+//   - If there is no token, the request is not sent and RoundTrip returns the source's error.
+//   - After a 401 the token is renewed once for all requests that were rejected with it, and the
+//     request is repeated once with the new token if it has no body or has GetBody. Otherwise, and
+//     if the renewal fails or is held off, the caller gets the complete 401; the next request has
+//     the new token.
+//   - A token is not sent after a redirect to another origin, nor after anything that follows from
+//     it, and not over plain http.
 //
-// RoundTrip blocks while a token is fetched, until the request's context ends; with a source that is not a *[Source], until
-// its Token returns. The request is not modified, its body is closed exactly once, and the response's Request is the
-// caller's, without the token.
+// RoundTrip blocks while a token is fetched, until the request's context ends; with a source that
+// is not a *[Source], until its Token method returns. The request is not modified and its body is
+// closed exactly once. The response's Request is the caller's, without the token.
 type Transport struct {
-	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource]; where every
-	// request brings one, Source may be nil. Only with a *[Source] is a 401 a reason to renew; any other source supplies
-	// tokens and nothing more.
+	// Source supplies the tokens. A source in the request's context takes its place, see
+	// [WithSource]; if every request has one, Source may be nil. Only the token of a *[Source] is
+	// renewed after a 401; any other source supplies tokens and nothing more.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.
 	Base http.RoundTripper
 
-	// Origins are the only origins that tokens are sent to, such as "https://api.example.com"; requests to others pass
-	// without one. The scheme is required. Redirects among them keep the token. Default: every origin that is addressed directly.
+	// Origins are the only origins that tokens are sent to, such as "https://api.example.com"; the
+	// scheme is required. Requests to other origins are sent without a token. Redirects between the
+	// listed origins keep it. Default: every origin that a request addresses directly.
 	Origins []string
 
-	// AllowHTTP allows tokens over plain http to hosts that are not loopback. Default: such requests are not sent.
+	// AllowHTTP allows tokens over plain http to hosts that are not loopback, where everybody on the
+	// way can read them. Default: such requests are not sent.
 	AllowHTTP bool
 
-	// Unauthorized reports whether a response means that the token was rejected. It must not read the body. Default:
-	// status 401, unless a challenge says insufficient_scope (RFC 6750 section 3.1).
+	// Unauthorized reports whether a response means that the token was rejected. It must not read
+	// the body. Default: status 401, unless a challenge says insufficient_scope (RFC 6750 section
+	// 3.1).
 	Unauthorized func(*http.Response) bool
 }
 
-// Client returns an [http.Client] whose requests carry this source's token, through a [Transport] over
-// [http.DefaultTransport].
+// Client returns an [http.Client] whose requests carry this source's token, through a [Transport]
+// over [http.DefaultTransport].
 func (s *Source) Client() *http.Client {
 	return &http.Client{Transport: &Transport{Source: s}}
 }
@@ -64,13 +69,13 @@ type sourceKey struct{}
 // contextSource tells a nil source in a context from none.
 type contextSource struct{ oauth2.TokenSource }
 
-// WithSource returns a context whose requests are sent with the tokens of src instead of those of Transport.Source, so
-// that one client can serve many users.
+// WithSource returns a context whose requests are sent with the tokens of src instead of those of
+// Transport.Source, so that one client can serve many users.
 func WithSource(ctx context.Context, src oauth2.TokenSource) context.Context {
 	return context.WithValue(ctx, sourceKey{}, contextSource{src})
 }
 
-// RoundTrip sends the request with a token.
+// RoundTrip sends the request with a token. See [Transport].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	authorized, spare := replay.Inspect(req.Header)
 	if authorized {
@@ -118,7 +123,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// unauthorized deals with a 401: it has the token renewed, and repeats the request if that is possible.
+// unauthorized has a rejected token renewed, and repeats the request if that is possible.
 func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry.Entry) (*http.Response, error) {
 	target := origin.Target(req)
 	e.Rejections.Answered(target, true, clock.Monotonic())
@@ -134,7 +139,7 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		return resp, nil
 	}
 	if flight.Within(ctx) {
-		return resp, nil // a token request of another cache: it may carry what must not be sent twice
+		return resp, nil // a token request of another cache may carry what must not be sent twice
 	}
 	body, ok := replay.Body(req)
 	if !ok {
@@ -148,14 +153,14 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 	return resp, err
 }
 
-// repeat sends the request once more. It is counted while it is under way.
+// repeat sends the request once more. A renewal waits for its answer.
 func (t *Transport) repeat(req *http.Request, body io.ReadCloser, e *entry.Entry) (*http.Response, error) {
 	e.BeginReplay()
 	defer e.EndReplay()
 	return t.send(req, body, e.Header(), true)
 }
 
-// foreign serves a token source that is not ours.
+// foreign sends a request with the token of a source that is not a *Source.
 func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Response, error) {
 	tok, err := src.Token()
 	if err == nil {
@@ -167,7 +172,8 @@ func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Re
 	return t.send(req, req.Body, "Bearer "+tok.AccessToken, true)
 }
 
-// send sends a copy of the request with the given body and Authorization header; clip as for replay.Copy.
+// send sends a copy of the request with the given body and Authorization header; clip as for
+// replay.Copy.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization string, clip bool) (*http.Response, error) {
 	resp, err := t.roundTrip(replay.Copy(req, body, authorization, clip), req)
 	if err != nil {
@@ -176,8 +182,8 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization st
 	return resp, err
 }
 
-// roundTrip has the base send out on behalf of req. The answer names req, whatever the base put there: chains of redirects
-// are followed through it.
+// roundTrip has the base send out in place of req. The response names req, whatever the base put
+// there: chains of redirects are followed through it.
 func (t *Transport) roundTrip(out, req *http.Request) (*http.Response, error) {
 	resp, err := t.base().RoundTrip(out)
 	if resp != nil {
@@ -235,7 +241,7 @@ func (t *Transport) rejects(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusUnauthorized && !insufficientScope(resp.Header)
 }
 
-// insufficientScope reports whether another token of the same grant would be refused as well.
+// insufficientScope reports whether another token of the same grant would be rejected as well.
 func insufficientScope(h http.Header) bool {
 	return slices.ContainsFunc(challenge.Parse(h), func(c challenge.Challenge) bool {
 		return c.Scheme == "bearer" && c.Params["error"] == "insufficient_scope"
