@@ -181,27 +181,3 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
-
-func FuzzLifetime(f *testing.F) {
-	for _, text := range []string{"", "0", "3600", "3600.0", "3599.7", "-1", "1e12", "1e400", "1e-12", "1576797207", "1736964352", "1795320900", "NaN", "inf", "0x1p-2", "43199", " 900 "} {
-		f.Add(text, int64(1_795_320_000))
-	}
-	f.Fuzz(func(t *testing.T, text string, at int64) {
-		start := time.Unix(at%(1<<35), 0)
-		life := tokencache.Lifetime(map[string]any{"expires_in": text}, start)
-		if life < 0 || life > tenYears {
-			t.Fatalf("%q at %v gives %v", text, start, life)
-		}
-		if trimmed := strings.TrimSpace(text); tokencache.Lifetime(map[string]any{"expires_in": json.Number(trimmed)}, start) != life {
-			t.Errorf("%q is not read as the number is", text)
-		}
-		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		plain := err == nil && seconds > 0 && seconds <= tenYears.Seconds()
-		if plain && (life <= 0 || math.Abs(life.Seconds()-seconds) > 1e-6) {
-			t.Errorf("%q at %v gives %v", text, start, life)
-		}
-		if err != nil && life != 0 {
-			t.Errorf("%q gives %v", text, life)
-		}
-	})
-}

@@ -5,8 +5,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
@@ -104,3 +108,55 @@ func (w *world) token(src *tokencache.Source) string {
 	}
 	return tok.AccessToken
 }
+
+// scripted is a grant whose answers a test writes.
+type scripted struct {
+	name   string
+	calls  *atomic.Int64
+	obtain func(ctx context.Context, call int64, replaced *oauth2.Token) (*oauth2.Token, error)
+}
+
+func newScripted(obtain func(ctx context.Context, call int64, replaced *oauth2.Token) (*oauth2.Token, error)) scripted {
+	return scripted{"scripted", new(atomic.Int64), obtain}
+}
+
+func (g scripted) Name() string { return g.name }
+
+func (g scripted) Inputs(func(name, value string)) {}
+
+func (g scripted) Obtain(ctx context.Context, _ *tokencache.Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+	return g.obtain(ctx, g.calls.Add(1), replaced)
+}
+
+func hourToken(value string) *oauth2.Token {
+	return &oauth2.Token{AccessToken: value, Expiry: time.Now().Add(time.Hour)}
+}
+
+func background(int) context.Context { return context.Background() }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+type sourceFunc func() (*oauth2.Token, error)
+
+func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
+
+type tokenFunc func() (*oauth2.Token, error)
+
+func (f tokenFunc) Token() (*oauth2.Token, error) { return f() }
+
+// wantDead checks that the server holds no live token, other than of the given subjects.
+func (w *world) wantDead(except ...string) {
+	w.Helper()
+	for _, tok := range w.srv.Live() {
+		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
+			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
+		}
+	}
+}
+
+// A baseFunc is a base that is a function.
+type baseFunc func(*http.Request) (*http.Response, error)
+
+func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

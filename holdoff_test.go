@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,23 +20,6 @@ import (
 )
 
 var broken = tokentest.Fault{Status: http.StatusInternalServerError}
-
-// Row F.
-func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		first := w.token(src)
-		time.Sleep(95 * time.Second)
-		w.srv.Fail("token", -1, broken)
-		for range 200 {
-			if w.token(src) != first {
-				w.Fatal("another token")
-			}
-			time.Sleep(time.Millisecond)
-		}
-		w.wantFetches(2)
-	})
-}
 
 // Row H.
 func TestFailureIsAnsweredFromMemory(t *testing.T) {
@@ -105,61 +90,6 @@ func TestHoldOffSchedule(t *testing.T) {
 	run("Retry-After of a day is capped", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
 }
 
-// Row O.
-func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
-	run := func(name string, fault tokentest.Fault) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
-				if fault.Status != 0 {
-					w.srv.Fail("token", 2, fault)
-				}
-				for range 1000 {
-					if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
-						w.Fatal("no error")
-					}
-					time.Sleep(60 * time.Millisecond)
-				}
-				w.wantFetches(1)
-				w.attempts(w.cache.Password("alice", "wrong"), time.Hour)
-				w.wantFetches(2)
-				w.token(w.cache.Password("alice", "wonderland")) // another password is tried at once
-				src := w.cache.Password("alice", "wrong")
-				src.Reset()
-				if _, err := src.Token(); errors.Is(err, tokencache.ErrHeldOff) || err == nil {
-					w.Errorf("after Reset: %v", err)
-				}
-				w.wantFetches(4)
-			})
-		})
-	}
-	run("invalid_grant", tokentest.Fault{})
-	run("500", broken)
-	run("empty 403", tokentest.Fault{Status: http.StatusForbidden})
-	run("locked", tokentest.Fault{Status: http.StatusLocked})
-	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
-}
-
-func TestPasswordFunctionIsAskedAgainAndAChangedAnswerEndsTheHoldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		password, asked := "wrong", 0
-		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { asked++; return password, nil })
-		for range 300 { // half a minute
-			if _, err := src.Token(); err == nil {
-				w.Fatal("no error")
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		w.wantFetches(1)
-		if asked < 2 || asked > 3 {
-			w.Errorf("the function was asked %d times in 30 s", asked)
-		}
-		password = "wonderland"
-		time.Sleep(10 * time.Second)
-		w.token(src)
-		w.wantFetches(2)
-	})
-}
-
 func TestRetriesInsideAFlightOnlyWhereTheyAreSafe(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
 		t.Run(name, func(t *testing.T) {
@@ -195,33 +125,6 @@ func TestPlainErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
 		}
 		if calls != 1 {
 			w.Errorf("it was called %d times", calls)
-		}
-	})
-}
-
-// Row Q.
-func TestServerThatRepeatsADyingTokenIsAskedOnceASecond(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{SameToken: true, Lifetime: 20 * time.Second}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		begin := time.Now()
-		for time.Since(begin) < 60*time.Second {
-			tok := w.token(src)
-			if info, _ := w.srv.Introspect(tok); info.Expires.Before(time.Now()) {
-				w.Fatalf("an expired token was served after %v", time.Since(begin))
-			}
-			time.Sleep(time.Millisecond)
-		}
-		at := map[int]int{}
-		for _, r := range w.srv.Requests() {
-			at[int(r.Time.Sub(begin)/time.Second)]++
-		}
-		for second, n := range at {
-			if n > 1 {
-				w.Errorf("%d token requests in second %d", n, second)
-			}
-		}
-		if len(w.srv.Tokens()) < 3 {
-			w.Errorf("only %d tokens in a minute of 20 s tokens", len(w.srv.Tokens()))
 		}
 	})
 }
@@ -278,5 +181,241 @@ func TestHooksTellOfFetchesAndHoldOffs(t *testing.T) {
 		if got := strings.Join(story, ", "); got != want {
 			w.Errorf("got  %s\nwant %s", got, want)
 		}
+	})
+}
+
+func TestFailureThatIsNotTheServersDoesNotEndItsHoldOff(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
+		_, _ = w.cache.ClientCredentials().Token()
+		w.wantFetches(1)
+		_, _ = w.cache.PasswordFunc("alice", func(context.Context) (string, error) { return "", errors.New("no password") }).Token()
+		if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			w.Errorf("got %v, want ErrHeldOff", err)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestGrantThatNeedsAnotherTokenSurvivesAnOutage(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable})
+		app := w.cache.ClientCredentials()
+		_, _ = app.Token()
+		time.Sleep(2 * time.Second)
+		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := app.TokenContext(ctx); err != nil {
+				return nil, err
+			}
+			return hourToken("second"), nil
+		})
+		begin := time.Now()
+		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
+			w.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
+	run := func(name string, fault tokentest.Fault, want int) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				w.srv.Fail("token", -1, fault)
+				_, _ = w.cache.Password("alice", "wonderland").Token()
+				for i := range 100 {
+					_, err := w.cache.Password(fmt.Sprint("user-", i), "x").Token()
+					if errors.Is(err, tokencache.ErrHeldOff) != (want == 1) {
+						w.Fatalf("user %d got %v", i, err)
+					}
+				}
+				w.wantFetches(want)
+			})
+		})
+	}
+	run("429", tokentest.Fault{Status: http.StatusTooManyRequests}, 1)
+	run("503", tokentest.Fault{Status: http.StatusServiceUnavailable}, 1)
+	run("invalid_client", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, 1)
+	run("no answer", tokentest.Fault{Latency: time.Hour}, 1)
+	run("a refused password", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, 101)
+}
+
+func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
+	var dials atomic.Int64
+	refused := errors.New("connection refused")
+	var down atomic.Bool
+	var flakyBase *http.Transport
+	flaky := func(cfg *tokencache.Config) {
+		base := cfg.HTTPClient.Transport.(*http.Transport).Clone()
+		dial := base.DialContext
+		base.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			if down.Load() {
+				return nil, refused
+			}
+			return dial(ctx, network, addr)
+		}
+		flakyBase = base
+		cfg.HTTPClient = &http.Client{Transport: base}
+	}
+	users := map[string]string{}
+	for i := range 50 {
+		users[fmt.Sprint("user-", i)] = "x"
+	}
+	inBubble(t, tokentest.Behaviour{Users: users, TokenLatency: 100 * time.Millisecond}, flaky, func(w *world) {
+		down.Store(true)
+		ask := func() (failed int) {
+			results := make(chan error)
+			for name := range users {
+				go func() { _, err := w.cache.Password(name, "x").Token(); results <- err }()
+			}
+			for range users {
+				if err := <-results; err != nil {
+					failed++
+					if !errors.Is(err, refused) {
+						w.Errorf("got %v, want the cause in the chain", err)
+					}
+				}
+			}
+			return failed
+		}
+		_, _ = w.cache.Password("user-0", "x").Token()
+		before := dials.Load()
+		if failed := ask(); failed != 50 || dials.Load() != before {
+			w.Errorf("in the hold-off %d of 50 failed, with %d connections", failed, dials.Load()-before)
+		}
+		time.Sleep(time.Second)
+		before = dials.Load()
+		if failed := ask(); failed != 50 || dials.Load() != before+1 {
+			w.Errorf("after it %d of 50 failed, with %d connections, want one", failed, dials.Load()-before)
+		}
+		down.Store(false)
+		time.Sleep(2 * time.Second)
+		if failed := ask(); failed != 0 {
+			w.Errorf("%d of 50 failed after the outage", failed)
+		}
+		w.wantFetches(50)
+		flakyBase.CloseIdleConnections()
+	})
+}
+
+// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
+func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
+		t.Run(name, func(t *testing.T) {
+			change := func(cfg *tokencache.Config) { cfg.RenewalWindow = 12 * time.Second }
+			inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, change, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				time.Sleep(46500 * time.Millisecond)
+				w.srv.Fail("token", -1, fault)
+				begin, failed := time.Now(), 0
+				for range 300 {
+					time.Sleep(100 * time.Millisecond)
+					if time.Since(begin) >= 10*time.Second {
+						w.srv.ClearFaults()
+					}
+					if _, err := src.TokenContext(context.Background()); err != nil {
+						if failed++; failed == 1 {
+							w.Errorf("%v after the outage began: %v", time.Since(begin), err)
+						}
+					}
+				}
+				if failed > 0 {
+					w.Errorf("%d of 300 calls failed", failed)
+				}
+			})
+		})
+	}
+}
+
+// A server that does not answer is not asked by everybody who waits for the first to find out.
+func TestServerThatDoesNotAnswerIsTriedByAFew(t *testing.T) {
+	var requests atomic.Int64
+	silent := func(cfg *tokencache.Config) {
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			requests.Add(1)
+			<-req.Context().Done()
+			return nil, context.Cause(req.Context())
+		})}
+	}
+	inBubble(t, tokentest.Behaviour{}, silent, func(w *world) {
+		_, _ = w.cache.ClientCredentials().Token()
+		time.Sleep(2 * time.Second)
+		requests.Store(0)
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() { _, _ = w.cache.Password(fmt.Sprint("user-", i), "x").Token() })
+		}
+		time.Sleep(9 * time.Second)
+		if got := requests.Load(); got < 1 || got > 5 {
+			w.Errorf("%d requests in 9 s, want one, and another every two seconds", got)
+		}
+		group.Wait()
+	})
+}
+
+// Hours of quiet end the growth of a hold-off, and so does a failure of another kind.
+func TestHoldOffOfAllKeysIsForgotten(t *testing.T) {
+	var last time.Duration
+	watch := func(cfg *tokencache.Config) {
+		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
+			if h.Began {
+				last = time.Until(h.Until)
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, watch, func(w *world) {
+		fail := func(status, times int, body string) {
+			w.srv.ClearFaults()
+			w.srv.Fail("token", -1, tokentest.Fault{Status: status, Body: body})
+			for range times {
+				_, _ = w.cache.Password("alice", "wonderland").Token()
+				time.Sleep(last + time.Second)
+			}
+		}
+		fail(503, 8, "")
+		if last != time.Minute {
+			w.Errorf("the eighth lasts %v, want a minute", last)
+		}
+		time.Sleep(8 * time.Hour)
+		fail(503, 1, "")
+		if last != time.Second {
+			w.Errorf("hours later it lasts %v, want a second", last)
+		}
+		fail(503, 3, "")
+		fail(401, 1, `{"error":"invalid_client"}`)
+		if last != time.Minute {
+			w.Errorf("of another kind it lasts %v, want a minute", last)
+		}
+	})
+}
+
+func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		var failure error = &oauth2.RetrieveError{Response: &http.Response{StatusCode: 503}}
+		partner := func(name string) *tokencache.Source {
+			return w.cache.Source(tokencache.TokenSourceGrant(name, sourceFunc(func() (*oauth2.Token, error) {
+				if failure != nil {
+					return nil, failure
+				}
+				return &oauth2.Token{AccessToken: "of a partner"}, nil
+			})))
+		}
+		if _, err := partner("one").Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("partner: got %v, want ErrUnavailable", err)
+		}
+		w.token(w.cache.ClientCredentials())
+		if _, err := partner("one").Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			w.Errorf("partner: got %v, want ErrHeldOff", err)
+		}
+
+		failure = nil
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}})
+		_, _ = w.cache.Password("alice", "wonderland").Token()
+		w.token(partner("two"))
+		if _, err := w.cache.ClientCredentials("other").Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			w.Errorf("server: got %v, want ErrHeldOff", err)
+		}
+		w.wantFetches(2)
 	})
 }

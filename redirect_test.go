@@ -76,6 +76,7 @@ var redirectRows = []struct {
 	urls    string
 	want    string
 }{
+
 	{"same origin", "", "https://a/1 https://a/2 https://a/3", "yes yes yes"},
 	{"default port spelled out", "", "https://a/1 https://a:443/2 https://A/3", "yes yes yes"},
 	{"default port of http", "", "http://a/1 http://a:80/2", "yes yes"},

@@ -1,13 +1,18 @@
 package tokencache_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
@@ -303,4 +308,403 @@ func TestInsufficientScopeIsNotRenewed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		first, _ := src.Token()
+		src.Invalidate(first)
+		second := w.token(src)
+		if second == first.AccessToken {
+			w.Error("an invalidated token was served")
+		}
+		src.Invalidate(first)
+		src.Invalidate(nil)
+		if w.token(src) != second {
+			w.Error("invalidating a replaced token dropped the current one")
+		}
+		w.wantFetches(2)
+	})
+}
+
+// A rule is a world whose API rejects every token on /broken, and in which time only passes when a test sleeps.
+type rule struct {
+	*world
+	src    *tokencache.Source
+	client *http.Client
+}
+
+func underRule(t *testing.T, change func(*tokencache.Config), test func(r rule)) {
+	t.Helper()
+	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour, Unauthorized: rejects("/broken")}, change, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		w.srv.ResetLog()
+		test(rule{w, src, w.client(src)})
+	})
+}
+
+// wantRenewals sends a request and checks how many renewals it caused.
+func (r rule) wantRenewals(what, path string, want int) {
+	r.Helper()
+	before := r.fetches()
+	r.post(r.client, path, "body")
+	if got := r.fetches() - before; got != want {
+		r.Errorf("%s: got %d renewals, want %d", what, got, want)
+	}
+}
+
+// heldOff brings the key's rejections into hold-off.
+func (r rule) heldOff() {
+	r.Helper()
+	r.wantRenewals("first", "/broken", 1)
+	r.wantRenewals("second", "/broken", 1)
+	r.wantRenewals("third", "/broken", 0)
+}
+
+func TestRejectionHoldOffGrows(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.heldOff()
+		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60} {
+			delay := seconds * time.Second
+			time.Sleep(delay - time.Nanosecond)
+			r.wantRenewals(fmt.Sprintf("just before %v", delay), "/broken", 0)
+			time.Sleep(time.Nanosecond)
+			r.wantRenewals(fmt.Sprintf("after %v", delay), "/broken", 1)
+			r.wantRenewals(fmt.Sprintf("right after %v", delay), "/broken", 0)
+		}
+	})
+}
+
+func TestRejectionCountDecays(t *testing.T) {
+	for _, row := range []struct {
+		wait time.Duration
+		free int
+	}{{10 * time.Minute, 1}, {10*time.Minute + time.Nanosecond, 2}} {
+		t.Run(row.wait.String(), func(t *testing.T) {
+			underRule(t, nil, func(r rule) {
+				r.heldOff()
+				time.Sleep(row.wait)
+				for range 5 {
+					r.post(r.client, "/broken", "body")
+				}
+				r.wantFetches(2 + row.free)
+			})
+		})
+	}
+}
+
+// Bodies that cannot be replayed leave the vote to the next rejection, which may come long after.
+func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		for i := range 5 {
+			r.srv.RevokeAll()
+			before := r.fetches()
+			if got := r.stream("/a"); got != 401 || r.fetches() != before+1 {
+				r.Errorf("revocation %d: got %d after %d renewals", i+1, got, r.fetches()-before)
+			}
+			time.Sleep(10*time.Minute + time.Nanosecond)
+		}
+	})
+}
+
+// stream sends a request whose body cannot be replayed, and returns the status.
+func (r rule) stream(path string) int {
+	r.Helper()
+	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
+	return r.status(resp, err)
+}
+
+// The target is the path without its query, and it alone can say that a renewal has healed.
+func TestRenewalIsHealedByItsTargetAlone(t *testing.T) {
+	for name, send := range map[string]func(r rule, path string){
+		"replayed":     func(r rule, path string) { r.post(r.client, path, "body") },
+		"not replayed": func(r rule, path string) { r.stream(path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			underRule(t, nil, func(r rule) {
+				for i := range 50 {
+					send(r, fmt.Sprintf("/broken?%d", i))
+					wantOK(r.world, "fine", burst(r.world, r.client, fmt.Sprintf("/fine/%d", i), 1), 1)
+				}
+				r.wantFetches(2)
+			})
+		})
+	}
+}
+
+// A 401 to a token that was replaced meanwhile does not vote on its successor.
+func TestLateRejectionDoesNotVote(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.wantRenewals("not healed", "/broken", 1)
+		r.srv.Fail("api", 1, tokentest.Fault{Status: 401, Latency: time.Second})
+		var late sync.WaitGroup
+		late.Go(func() { r.post(r.client, "/late", "body") })
+		time.Sleep(time.Millisecond)
+		r.srv.RevokeAll()
+		if got := r.stream("/a"); got != 401 {
+			r.Errorf("status: got %d, want 401", got)
+		}
+		before := r.fetches()
+		late.Wait()
+		if got := r.stream("/a"); got != 200 || r.fetches() != before {
+			r.Errorf("status: got %d, want 200, after %d more renewals", got, r.fetches()-before)
+		}
+		r.heldOff()
+	})
+}
+
+func TestHealingForgetsTheCount(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		for i := range 4 {
+			r.wantRenewals("not healed", "/broken", 1)
+			r.srv.RevokeAll()
+			r.wantRenewals(fmt.Sprintf("healed %d", i), "/fine", 1)
+		}
+	})
+}
+
+func TestAcceptedTargetsAreRenewedInHoldOff(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.heldOff()
+		r.post(r.client, "/fine?page=1", "body")
+		r.srv.RevokeAll()
+		r.wantRenewals("never seen", "/other", 0)
+		r.wantRenewals("rejecting all along", "/broken", 0)
+		r.wantRenewals("accepted before", "/fine?page=2", 1)
+		r.wantRenewals("the hold-off goes on", "/broken", 0)
+		r.wantRenewals("never seen", "/other", 0)
+	})
+}
+
+// A target that stops accepting costs one renewal, not one per request.
+func TestAcceptedTargetThatBreaks(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.heldOff()
+		r.post(r.client, "/fine", "body")
+		r.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejectsAll })
+		r.wantRenewals("first", "/fine", 1)
+		for range 10 {
+			r.wantRenewals("further", "/fine", 0)
+		}
+	})
+}
+
+func TestAcceptedTargetsAreBounded(t *testing.T) {
+	for kept, want := range map[int]int{63: 1, 64: 0} {
+		t.Run(fmt.Sprint(kept), func(t *testing.T) {
+			underRule(t, nil, func(r rule) {
+				r.heldOff()
+				for range 2 {
+					for i := range 100 {
+						r.post(r.client, fmt.Sprintf("/fine/%d", i), "body")
+					}
+				}
+				r.srv.RevokeAll()
+				r.wantRenewals("target", fmt.Sprintf("/fine/%d", kept), want)
+			})
+		})
+	}
+}
+
+func TestHoldOffSurvivesRenewalInTheBackground(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.heldOff()
+		for range 5 { // the hold-off is a minute long
+			time.Sleep(time.Minute)
+			r.wantRenewals("growing", "/broken", 1)
+		}
+		r.src.Invalidate(mustToken(r.world, r.src))
+		r.wantRenewals("invalidated", "/fine", 1)
+		r.wantRenewals("still held off", "/broken", 0)
+	})
+}
+
+func TestResetEndsTheRejectionHoldOff(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		for range 3 {
+			r.heldOff()
+			r.src.Reset()
+		}
+	})
+}
+
+// Every key has a hold-off of its own.
+func TestRejectionHoldOffIsOfOneKey(t *testing.T) {
+	underRule(t, nil, func(r rule) {
+		r.heldOff()
+		alice := r.cache.Password("alice", "wonderland")
+		other := rule{r.world, alice, r.world.client(alice)}
+		r.token(alice)
+		other.heldOff()
+	})
+}
+
+func TestRejectionsAreReported(t *testing.T) {
+	var seen []tokencache.Rejection
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.Rejection) { seen = append(seen, r) }
+	}
+	underRule(t, hooks, func(r rule) {
+		r.heldOff()
+		if len(seen) != 3 {
+			r.Fatalf("got %d reports, want 3", len(seen))
+		}
+		for i, got := range seen {
+			want := tokencache.Rejection{Grant: "client_credentials", Target: r.srv.URL + "/broken", HeldOff: i == 2}
+			if got != want {
+				r.Errorf("report %d: got %+v, want %+v", i, got, want)
+			}
+		}
+	})
+}
+
+func mustToken(w *world, src *tokencache.Source) *oauth2.Token {
+	w.Helper()
+	tok, err := src.Token()
+	if err != nil {
+		w.Fatal(err)
+	}
+	return tok
+}
+
+func TestRenewalFails(t *testing.T) { // row V
+	var failed []tokencache.Fetch
+	rejections := 0
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
+			if f.Err != nil {
+				failed = append(failed, f)
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
+		src := w.cache.ClientCredentials()
+		client, tok := w.client(src), w.token(src)
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
+		if got := w.post(client, "/broken", "body"); got != 401 {
+			w.Errorf("status: got %d, want 401", got)
+		}
+		if len(failed) != 1 || failed[0].Reason != "rejected" {
+			w.Errorf("hooks: got %+v", failed)
+		}
+		var oauthErr *tokencache.Error
+		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
+			w.Errorf("hooks: got %v", failed[0].Err)
+		}
+		begin := time.Now()
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+		if took := time.Since(begin); took != 0 || w.token(src) != tok {
+			w.Errorf("the token was not in service: %v", took)
+		}
+		w.post(client, "/broken", "body")
+		if rejections != 2 {
+			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
+		}
+	})
+}
+
+// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
+func TestRenewalFailsWhileOthersWait(t *testing.T) { // row V
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		w.post(client, "/fine", "body")
+		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
+		go w.post(client, "/broken", "body")
+		time.Sleep(time.Millisecond)
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+	})
+}
+
+// Nobody sends a rejected token while its successor is on the way.
+func TestCallersWaitForTheRenewal(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
+		client := w.client(src)
+		go w.post(client, "/a", "body")
+		time.Sleep(time.Millisecond)
+		w.srv.ResetLog()
+		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
+		for _, r := range apiLog(w) {
+			if r.Revoked {
+				w.Errorf("%s was sent with the revoked token", r.Path)
+			}
+		}
+		w.wantFetches(0)
+	})
+}
+
+func TestContextEndsWhileRejectedTokenIsRenewed(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
+			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
+		}
+		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
+		w.wantFetches(1)
+	})
+}
+
+func TestWhatCountsAsRejection(t *testing.T) {
+	always := func(*http.Response) bool { return true }
+	never := func(*http.Response) bool { return false }
+	for _, row := range []struct {
+		name         string
+		status       int
+		challenges   []string
+		unauthorized func(*http.Response) bool
+		fetches      int
+	}{
+		{"401", 401, nil, nil, 1},
+		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
+		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
+		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
+		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
+		{"403", 403, nil, nil, 0},
+		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
+		{"Unauthorized says no", 401, nil, never, 0},
+		{"Unauthorized says yes", 403, nil, always, 1},
+		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
+		{"200 that is none", 200, nil, always, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				w.srv.ResetLog()
+				sent := 0
+				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+					sent++
+					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
+				})}
+				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
+				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
+					w.Errorf("got %v, %v after %d requests", resp, err, sent)
+				}
+				w.wantFetches(row.fetches)
+			})
+		})
+	}
+}
+
+func TestClosedCacheReturnsThe401(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+			w.cache.Close()
+			return respond(r, 401, nil), nil
+		})}
+		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
+			w.Errorf("got %v, %v", resp, err)
+		}
+		w.wantFetches(1)
+	})
 }

@@ -1,13 +1,15 @@
 package tokencache_test
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokencache/tokencache"
@@ -102,142 +104,307 @@ func TestBodyThatCannotBeReplayed(t *testing.T) { // row U
 	})
 }
 
-func TestRenewalFails(t *testing.T) { // row V
-	var failed []tokencache.Fetch
-	rejections := 0
-	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
-		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
-			if f.Err != nil {
-				failed = append(failed, f)
-			}
+// endless is a body that neither comes nor ends before it is closed.
+type endless struct{ closed chan struct{} }
+
+func (b endless) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrClosedPipe }
+
+func (b endless) Close() error { close(b.closed); return nil }
+
+func TestUnauthorizedWhoseBodyDoesNotEndIsHandedBack(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		base := roundTrip(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Header: http.Header{}, Body: endless{make(chan struct{})}}, nil
+		})
+		req := newRequest(t, "POST", w.srv.URL, io.MultiReader(strings.NewReader("cannot be replayed")))
+		begin := time.Now()
+		resp, err := (&tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}).RoundTrip(req)
+		if err != nil || resp.StatusCode != 401 || time.Since(begin) > time.Second {
+			w.Fatalf("got %v, %v after %v", resp, err, time.Since(begin))
+		}
+		resp.Body.Close()
+	})
+}
+
+func TestTokenRequestOfAnotherCacheIsNotReplayed(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		gateway := w.cache.ClientCredentials("gateway")
+		w.token(gateway)
+		as := tokentest.NewPipe(tokentest.Behaviour{})
+		defer as.Close()
+		as.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
+		users := newWorld(t, as, func(cfg *tokencache.Config) {
+			cfg.Auth = tokencache.ClientSecretPost("secret")
+			cfg.HTTPClient = &http.Client{Transport: &tokencache.Transport{Source: gateway, Base: w.srv.Client().Transport}}
+		})
+		_, _ = users.cache.Password("alice", "wrong").Token()
+		users.wantFetches(1)
+	})
+}
+
+// rejectedWorld is a world whose source has a revoked token.
+func rejectedWorld(t *testing.T, b tokentest.Behaviour, test func(w *world, src *tokencache.Source)) {
+	t.Helper()
+	inBubble(t, b, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		w.srv.RevokeAll()
+		w.srv.ResetLog()
+		test(w, src)
+	})
+}
+
+var errBase = errors.New("the base failed")
+
+// The paths on which a request is refused before it is sent are in TestNoTokenNothingSent and TestPlainHTTP.
+func TestBodyIsClosedOnce(t *testing.T) { // promise 11
+	getBody := func(bodies *[]*countedBody) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) {
+			b := newCountedBody("body")
+			*bodies = append(*bodies, b)
+			return b, nil
 		}
 	}
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
-		src := w.cache.ClientCredentials()
-		client, tok := w.client(src), w.token(src)
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
-		if got := w.post(client, "/broken", "body"); got != 401 {
-			w.Errorf("status: got %d, want 401", got)
-		}
-		if len(failed) != 1 || failed[0].Reason != "rejected" {
-			w.Errorf("hooks: got %+v", failed)
-		}
-		var oauthErr *tokencache.Error
-		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
-			w.Errorf("hooks: got %v", failed[0].Err)
-		}
-		begin := time.Now()
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-		if took := time.Since(begin); took != 0 || w.token(src) != tok {
-			w.Errorf("the token was not in service: %v", took)
-		}
-		w.post(client, "/broken", "body")
-		if rejections != 2 {
-			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
-		}
-	})
-}
-
-// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
-func TestRenewalFailsWhileOthersWait(t *testing.T) { // row V
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
-		client := w.client(w.cache.ClientCredentials())
-		w.post(client, "/fine", "body")
-		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
-		go w.post(client, "/broken", "body")
-		time.Sleep(time.Millisecond)
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-	})
-}
-
-// Nobody sends a rejected token while its successor is on the way.
-func TestCallersWaitForTheRenewal(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
-		client := w.client(src)
-		go w.post(client, "/a", "body")
-		time.Sleep(time.Millisecond)
-		w.srv.ResetLog()
-		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
-		for _, r := range apiLog(w) {
-			if r.Revoked {
-				w.Errorf("%s was sent with the revoked token", r.Path)
-			}
-		}
-		w.wantFetches(0)
-	})
-}
-
-func TestContextEndsWhileRejectedTokenIsRenewed(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		begin := time.Now()
-		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
-		if err != nil {
-			w.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
-			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
-		}
-		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
-		w.wantFetches(1)
-	})
-}
-
-func TestWhatCountsAsRejection(t *testing.T) {
-	always := func(*http.Response) bool { return true }
-	never := func(*http.Response) bool { return false }
+	noBody := func(*[]*countedBody) func() (io.ReadCloser, error) {
+		return func() (io.ReadCloser, error) { return nil, errors.New("no second body") }
+	}
 	for _, row := range []struct {
-		name         string
-		status       int
-		challenges   []string
-		unauthorized func(*http.Response) bool
-		fetches      int
+		name    string
+		answers string // of the API: one letter a request, r for 401, o for 200, e for an error
+		getBody func(*[]*countedBody) func() (io.ReadCloser, error)
+		bodies  int
+		want    string
 	}{
-		{"401", 401, nil, nil, 1},
-		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
-		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
-		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
-		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
-		{"403", 403, nil, nil, 0},
-		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
-		{"Unauthorized says no", 401, nil, never, 0},
-		{"Unauthorized says yes", 403, nil, always, 1},
-		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
-		{"200 that is none", 200, nil, always, 1},
+		{"accepted", "o", nil, 1, "200"},
+		{"the base fails", "e", getBody, 1, "the base failed"},
+		{"401, no replay", "r", nil, 1, "401"},
+		{"401, GetBody fails", "r", noBody, 1, "401"},
+		{"401, replay", "ro", getBody, 2, "200"},
+		{"401, replay rejected", "rr", getBody, 2, "401"},
+		{"401, replay fails", "re", getBody, 2, "the base failed"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				src := w.cache.ClientCredentials()
-				w.token(src)
-				w.srv.ResetLog()
 				sent := 0
-				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+					answer := (row.answers + "ooo")[sent]
 					sent++
-					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
+					resp := respond(r, map[byte]int{'r': 401, 'o': 200}[answer], nil)
+					if answer == 'e' {
+						return nil, errBase
+					}
+					return resp, nil
 				})}
-				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
-				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
-					w.Errorf("got %v, %v after %d requests", resp, err, sent)
+				bodies := []*countedBody{newCountedBody("body")}
+				req := newRequest(t, "POST", "https://api.example.com/", bodies[0])
+				if row.getBody != nil {
+					req.GetBody = row.getBody(&bodies)
 				}
-				w.wantFetches(row.fetches)
+				resp, err := tr.RoundTrip(req)
+				got := fmt.Sprint(err)
+				if err == nil {
+					got = fmt.Sprint(resp.StatusCode)
+				}
+				if got != row.want || sent != len(row.answers) || len(bodies) != row.bodies {
+					w.Errorf("got %q after %d requests with %d bodies", got, sent, len(bodies))
+				}
+				for i, b := range bodies {
+					if n := b.closed.Load(); n != 1 {
+						w.Errorf("body %d was closed %d times", i, n)
+					}
+				}
 			})
 		})
 	}
 }
 
-func TestClosedCacheReturnsThe401(t *testing.T) {
+// On the way of net/http itself: the body is closed by a goroutine of the connection.
+func TestBodyIsClosedOnceByNetHTTP(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+		for _, url := range []string{w.srv.URL, w.srv.URL, "http://127.0.0.1:1"} {
+			body := newCountedBody("body")
+			if resp, err := w.client(src).Do(newRequest(t, "POST", url, body)); err == nil {
+				resp.Body.Close()
+			}
+			synctest.Wait()
+			if n := body.closed.Load(); n != 1 {
+				w.Errorf("%s: body closed %d times", url, n)
+			}
+		}
+	})
+}
+
+// A fullAnswer is all of a response that a caller can see.
+type fullAnswer struct {
+	Status string
+	Header http.Header
+	Length int64
+	Body   string
+	Err    error
+}
+
+func readAnswer(w *world, rt http.RoundTripper) fullAnswer {
+	w.Helper()
+	req := newRequest(w.T, "POST", w.srv.URL+"/a", io.MultiReader(strings.NewReader("body")))
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	resp.Header.Del("Date")
+	return fullAnswer{resp.Status, resp.Header, resp.ContentLength, string(body), err}
+}
+
+// What comes back is what comes back without the library.
+func TestOriginal401IsComplete(t *testing.T) {
+	const held = 64 << 10
+	outcomes := map[string]func(w *world){
+		"body cannot be replayed": func(*world) {},
+		"renewal fails":           func(w *world) { w.srv.Fail("token", -1, tokentest.Fault{Status: 503}) },
+	}
+	for outcome, prepare := range outcomes {
+		for _, size := range []int{0, 1, held - 1, held, held + 1, 1 << 20} {
+			for _, missing := range []int{0, 10} {
+				t.Run(fmt.Sprintf("%s, %d bytes, %d missing", outcome, size, missing), func(t *testing.T) {
+					rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+						fault := tokentest.Fault{Status: 401, Body: strings.Repeat("0123456789abcdef", size/16+1)[:size], Header: http.Header{
+							"Content-Length":   {fmt.Sprint(size + missing)},
+							"Www-Authenticate": {`Bearer realm="a"`, `Bearer error="invalid_token"`},
+							"X-Several":        {"1", "2"},
+						}}
+						prepare(w)
+						w.srv.Fail("api", 2, fault)
+						want := readAnswer(w, w.srv.Client().Transport)
+						got := readAnswer(w, w.client(src).Transport)
+						if !reflect.DeepEqual(got, want) {
+							w.Errorf("got %.500v (%d bytes)\nwant %.500v (%d bytes)", got, len(got.Body), want, len(want.Body))
+						}
+						if missing > 0 && got.Err == nil {
+							w.Error("the body did not break off")
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// Whether the caller closes it or a replay takes its place.
+func TestClosed401IsReleased(t *testing.T) {
+	for _, size := range []int64{0, 10, 64 << 10, 1 << 20} {
+		for name, body := range map[string]io.Reader{"closed": newCountedBody("body"), "replayed": strings.NewReader("body")} {
+			rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+				var opened, closed int
+				tr := &tokencache.Transport{Source: src, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+					resp := respond(r, 401, nil)
+					resp.Body = closerFunc{io.LimitReader(zeros{}, size), func() { closed++ }}
+					opened++
+					return resp, nil
+				})}
+				resp, err := tr.RoundTrip(newRequest(t, "POST", "https://api.example.com", body))
+				if err != nil {
+					w.Fatal(err)
+				}
+				resp.Body.Close()
+				if closed != opened {
+					w.Errorf("%s, %d bytes: %d bodies were opened and %d closed", name, size, opened, closed)
+				}
+			})
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+type closerFunc struct {
+	io.Reader
+	closed func()
+}
+
+func (c closerFunc) Close() error {
+	c.closed()
+	return nil
+}
+
+// API and authorization server share a bounded pool of connections.
+func TestHeld401DoesNotHoldTheConnection(t *testing.T) { // row AA
+	onOnePool(t, 8<<10, func(w *world, answered map[int]int) {
+		if answered[200] != 20 {
+			w.Errorf("answers: got %v, want 20 times 200", answered)
+		}
+	})
+}
+
+// A 401 that is too large to be held may come back as it is, but not at the price of the renewal.
+func TestLarge401DoesNotHoldTheConnection(t *testing.T) { // promise 11
+	onOnePool(t, 1<<20, func(w *world, answered map[int]int) {
+		if answered[200]+answered[401] != 20 {
+			w.Errorf("answers: got %v, want 200 or 401", answered)
+		}
+	})
+}
+
+// onOnePool sends 20 requests that are answered 401 with a body of the given size. They must cause one renewal.
+func onOnePool(t *testing.T, size int, check func(w *world, answered map[int]int)) {
+	t.Helper()
+	onePool := &http.Transport{MaxConnsPerHost: 4}
+	defer onePool.CloseIdleConnections()
+	share := func(cfg *tokencache.Config) {
+		cfg.HTTPClient, cfg.Timeout = &http.Client{Transport: onePool}, 5*time.Second
+	}
+	onLoopback(t, tokentest.Behaviour{Answer401: strings.Repeat("x", size)}, share, func(w *world) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: onePool}
+		w.post(&http.Client{Transport: tr}, "/a", "body")
+		w.srv.RevokeAll()
+		w.srv.ResetLog()
+		var wg sync.WaitGroup
+		var mu sync.Mutex // guards answered
+		answered := make(map[int]int)
+		for range 20 {
+			wg.Go(func() {
+				got := w.post(&http.Client{Transport: tr}, "/a", "body")
+				mu.Lock()
+				defer mu.Unlock()
+				answered[got]++
+			})
+		}
+		wg.Wait()
+		w.token(w.cache.ClientCredentials()) // the renewal may outlive those who did not wait for it
+		w.wantFetches(1)
+		check(w, answered)
+	})
+}
+
+func TestUnauthorizedWithoutABodyIsHealed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-			w.cache.Close()
-			return respond(r, 401, nil), nil
-		})}
-		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
+		calls := 0
+		base := roundTrip(func(*http.Request) (*http.Response, error) {
+			calls++
+			return &http.Response{StatusCode: map[bool]int{true: 401, false: 204}[calls == 1]}, nil
+		})
+		rt := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}
+		if resp, err := rt.RoundTrip(newRequest(t, "GET", w.srv.URL+"/a", nil)); err != nil || resp.StatusCode != 204 {
 			w.Errorf("got %v, %v", resp, err)
 		}
-		w.wantFetches(1)
+	})
+}
+
+// A replay starts from the caller's request, not from what the base made of the first copy.
+func TestReplayIsACopyOfItsOwn(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		sent := 0
+		greedy := greedyBase(&sent)
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+			if got := r.Header["X-Several"]; r.Method != "POST" || len(got) != 2 || len(r.Header["Authorization"]) != 1 || r.Header["X-Added"] != nil {
+				w.Errorf("request %d: %s %v", sent+1, r.Method, r.Header)
+			}
+			return greedy(r)
+		})}
+		req := newRequest(t, "POST", "https://api.example.com/", strings.NewReader("body"))
+		req.Header = roomyHeader()
+		w.status(tr.RoundTrip(req))
 	})
 }

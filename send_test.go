@@ -1,10 +1,20 @@
 package tokencache_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,73 +23,6 @@ import (
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-// twoSteps is a grant that sends a user's credentials first and asks for the token then.
-type twoSteps struct {
-	srv    *tokentest.Server
-	second func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error)
-}
-
-func (g twoSteps) Name() string                        { return "two_steps" }
-func (g twoSteps) Inputs(add func(name, value string)) {}
-
-func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	req, err := http.NewRequest(http.MethodGet, g.srv.URL+"/redirect?to=https://app.example.com/", nil)
-	if err != nil {
-		return nil, err
-	}
-	// The API of tokentest only knows bearer tokens: to the cache any Authorization header is a user's credentials.
-	tok, err := c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
-	if _, err := c.Send(ctx, "first step", req); err != nil {
-		return nil, err
-	}
-	return g.second(ctx, c)
-}
-
-// calls asks a source for a token once a second and returns how many requests reached the API.
-func calls(w *world, src *tokencache.Source, n int) int {
-	before := w.srv.Count("api")
-	for range n {
-		_, _ = src.TokenContext(context.Background())
-		time.Sleep(time.Second)
-	}
-	return w.srv.Count("api") - before
-}
-
-func TestAFailureAfterAcceptedCredentialsIsNoRefusalOfThem(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		healthy := false
-		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
-			if !healthy {
-				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
-			}
-			return c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
-		}})
-		if n := calls(w, src, 600); n < 3 {
-			t.Errorf("the first step was sent %d times in ten minutes, want the retries of a transient failure", n)
-		}
-		healthy = true
-		time.Sleep(time.Minute)
-		if _, err := src.Token(); err != nil {
-			t.Errorf("once the server is healthy: %v", err)
-		}
-	})
-}
-
-func TestWhatAGrantMakesOfTheAnswerToCredentialsIsHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
-			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
-		}})
-		if n := calls(w, src, 3600); n != 2 {
-			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
-		}
-	})
-}
 
 func TestNoRequestSendsCredentialsOverPlainHTTP(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
@@ -95,36 +38,6 @@ func TestNoRequestSendsCredentialsOverPlainHTTP(t *testing.T) {
 	})
 }
 
-func TestATokenThatAuthenticatesItsRevocationMayHaveEndedBefore(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		bearer func(token string) string
-		fails  bool
-	}{
-		{"the token itself", func(token string) string { return token }, false},
-		{"another token", func(string) string { return "another" }, true},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
-				url := cfg.RevokeURL
-				cfg.Dialect.Revocation = func(_ context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
-					req, err := http.NewRequest(http.MethodPost, url, nil)
-					if err == nil {
-						req.Header.Set("Authorization", "Bearer "+row.bearer(token))
-					}
-					return req, err
-				}
-			}, func(w *world) {
-				w.token(w.cache.ClientCredentials())
-				w.srv.Fail("revoke", -1, tokentest.Fault{Status: http.StatusUnauthorized})
-				if err := w.cache.Shutdown(context.Background()); (err != nil) != row.fails {
-					t.Errorf("shutdown: %v", err)
-				}
-			})
-		})
-	}
-}
-
 func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
@@ -136,36 +49,423 @@ func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
 	})
 }
 
-// named is a grant of somebody.
-type named struct{ scripted }
+// A fixedAnswer is an authorization server without a network: it answers every request alike, or fails with err.
+type fixedAnswer struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
 
-func (g named) Subject() string { return "bob" }
-
-func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
-	var told string
-	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Subject }
+func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+		req.Body.Close()
 	}
-	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
-		w.token(w.cache.Source(named{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
-			return hourToken("token"), nil
-		})}))
-		if told != "bob" {
-			w.Errorf("the hook was told %q", told)
+	if a.err != nil {
+		return nil, a.err
+	}
+	header := a.header.Clone()
+	if header == nil {
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	return &http.Response{
+		StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(a.body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(a.body)), Request: req,
+	}, nil
+}
+
+// asks sends one token request with the given parameters to a server that answers a.
+func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
+	t.Helper()
+	cfg := minimal()
+	cfg.HTTPClient = &http.Client{Transport: a}
+	if change != nil {
+		change(&cfg)
+	}
+	cache, err := tokencache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache.RequestToken(context.Background(), params)
+}
+
+// grantParams are the parameters of a token request of the given type.
+func grantParams(grantType string) url.Values {
+	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
+}
+
+// Row R: credentials do not follow a redirect.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				other := tokentest.NewPipe(tokentest.Behaviour{})
+				defer other.Close()
+				src := w.cache.Password("alice", "wonderland")
+				redirect := func(path string) tokentest.Fault {
+					return tokentest.Fault{Status: status, Header: http.Header{"Location": {other.URL + path}}}
+				}
+				w.srv.Fail("token", 1, redirect("/token"))
+				_, err := src.Token()
+				wantRedirectError(t, err, status)
+				w.wantFetches(1)
+
+				src.Reset()
+				w.token(src)
+				w.srv.Fail("revoke", -1, redirect("/revoke"))
+				wantRedirectError(t, src.Revoke(context.Background()), status)
+				if seen := other.Requests(); len(seen) > 0 {
+					w.Errorf("the other host saw %d requests", len(seen))
+				}
+			})
+		})
+	}
+}
+
+func wantRedirectError(t *testing.T, err error, status int) {
+	t.Helper()
+	var e *tokencache.Error
+	if !errors.As(err, &e) || e.StatusCode != status || !e.Permanent || !strings.Contains(err.Error(), "redirect") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
+	type ctxKey struct{}
+	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+		cfg.Header = http.Header{"Origin": {"https://shop.example.com"}, "accept": {"application/jwt"}}
+		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
+			id, _ := ctx.Value(ctxKey{}).(string)
+			return http.Header{"x-request-id": {id}}, nil
+		}
+	}, func(w *world) {
+		ctx := context.WithValue(context.Background(), ctxKey{}, "id-1")
+		src := w.cache.ClientCredentials()
+		_, err := src.TokenContext(ctx)
+		if err = errors.Join(err, src.Revoke(ctx)); err != nil {
+			w.Fatal(err)
+		}
+		for _, r := range w.srv.Requests() {
+			for name, want := range map[string]string{"Origin": "https://shop.example.com", "X-Request-Id": "id-1", "Accept": "application/jwt"} {
+				if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
+					w.Errorf("%s: %s %q, want %q", r.Endpoint, name, got, want)
+				}
+			}
 		}
 	})
 }
 
-func TestTokenThatCannotBeRevokedIsNotReportedAsRevoked(t *testing.T) {
-	var hints []string
-	change := func(cfg *tokencache.Config) {
-		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
-		cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { hints = append(hints, r.Hint) }
+func TestHeaderFuncThatFailsSendsNothing(t *testing.T) {
+	broken := errors.New("no request ID")
+	for name, fn := range map[string]func(context.Context) (http.Header, error){
+		"error":                 func(context.Context) (http.Header, error) { return nil, broken },
+		"second authentication": func(context.Context) (http.Header, error) { return http.Header{"authorization": {"x"}}, nil },
+		"idempotency key":       func(context.Context) (http.Header, error) { return http.Header{"Idempotency-Key": {"x"}}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HeaderFunc = fn }, func(w *world) {
+				_, err := w.cache.ClientCredentials().Token()
+				if err == nil || !strings.HasPrefix(err.Error(), "tokencache: Config.HeaderFunc: ") {
+					w.Errorf("error: %v", err)
+				}
+				w.wantFetches(0)
+			})
+		})
 	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-		w.token(w.cache.ClientCredentials())
-		if err := w.cache.Shutdown(w.Context()); err != nil || len(hints) != 0 || w.srv.Count("revoke") != 0 {
-			w.Errorf("Shutdown: %v, reported as revoked: %v", err, hints)
+}
+
+func TestSendWorksWithoutAHeader(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.Header = http.Header{"X-Tenant": {"t1"}} }, func(w *world) {
+		to, _ := url.Parse(w.srv.URL + "/directory")
+		_, err := w.cache.Send(context.Background(), "directory", &http.Request{URL: to})
+		var e *tokencache.Error
+		if !errors.As(err, &e) || e.StatusCode != 401 || e.Op != "directory" {
+			w.Errorf("error: %v", err)
+		}
+		if got := w.srv.Requests()[0].Header.Get("X-Tenant"); got != "t1" {
+			w.Errorf("X-Tenant: %q", got)
 		}
 	})
+}
+
+func TestSendReturnsTheAnswer(t *testing.T) {
+	a := fixedAnswer{status: 302, header: http.Header{"Location": {"https://app.example.com/?code=c"}}, body: "see there"}
+	cfg := minimal()
+	cfg.HTTPClient = &http.Client{Transport: a}
+	cache, err := tokencache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequest("GET", "https://as.example.com/authorize", nil)
+	resp, err := cache.Send(context.Background(), "authorization", req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 302 || resp.Status != "302 Found" || string(body) != "see there" || resp.Header.Get("Location") == "" || resp.Request != nil {
+		t.Errorf("answer: %v %q", resp, body)
+	}
+}
+
+// A revocation request that has no body is sent as that, and not chunked: some servers refuse it otherwise.
+func TestPostWithoutABodyIsNotChunked(t *testing.T) {
+	seen := make(chan *http.Request, 1)
+	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+		cfg.Dialect.Revocation = func(ctx context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
+			req, err := http.NewRequestWithContext(ctx, "POST", cfg.RevokeURL+"?token="+token, nil)
+			return req, err
+		}
+		base := cfg.HTTPClient.Transport
+		cfg.HTTPClient = &http.Client{Transport: watching(func(req *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, "/revoke") {
+				seen <- req
+			}
+			return base.RoundTrip(req)
+		})}
+	}, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		_ = src.Revoke(context.Background()) // tokentest wants a form
+		var wire strings.Builder
+		if err := (<-seen).Write(&wire); err != nil {
+			w.Fatal(err)
+		}
+		if strings.Contains(wire.String(), "Transfer-Encoding") || !strings.Contains(wire.String(), "Content-Length: 0\r\n") {
+			w.Errorf("sent %s", wire.String())
+		}
+	})
+}
+
+type watching func(*http.Request) (*http.Response, error)
+
+func (f watching) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+const goodAnswer = `{"access_token":"token","token_type":"Bearer","expires_in":3600}`
+
+// A rawServer answers every request on a connection with what the test writes there.
+type rawServer struct {
+	url      string
+	requests atomic.Int64
+}
+
+func newRawServer(t *testing.T, answer func(conn net.Conn)) *rawServer {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &rawServer{url: "http://" + listener.Addr().String()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go srv.serve(conn, answer)
+		}
+	}()
+	t.Cleanup(func() { listener.Close(); <-done })
+	return srv
+}
+
+func (s *rawServer) serve(conn net.Conn, answer func(conn net.Conn)) {
+	defer conn.Close()
+	req, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, req.Body)
+	s.requests.Add(1)
+	answer(conn)
+}
+
+// overNetwork asks a raw server for a token, with a timeout of half a second.
+func overNetwork(t *testing.T, answer func(conn net.Conn)) (srv *rawServer, src *tokencache.Source) {
+	t.Helper()
+	srv = newRawServer(t, answer)
+	base := &http.Transport{}
+	t.Cleanup(base.CloseIdleConnections)
+	cache, err := tokencache.New(tokencache.Config{
+		TokenURL: srv.url + "/token", ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
+		HTTPClient: &http.Client{Transport: base}, Timeout: time.Second / 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return srv, cache.ClientCredentials()
+}
+
+func TestAnswersOfARealNetwork(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
+	if len(goodAnswer) != 64 {
+		t.Fatalf("the answer has %d bytes", len(goodAnswer))
+	}
+	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
+		t.Run(name, func(t *testing.T) {
+			srv, src := overNetwork(t, answer)
+			_, err := src.Token()
+			check(t, err)
+			if _, again := src.Token(); err != nil && !errors.Is(again, tokencache.ErrHeldOff) {
+				t.Errorf("the next call got %v, want ErrHeldOff", again)
+			}
+			if got := srv.requests.Load(); got != 1 {
+				t.Errorf("%d requests reached the server, want 1", got)
+			}
+		})
+	}
+	unavailable := func(t *testing.T, err error) {
+		var failed *tokencache.Error
+		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.As(err, &failed) || failed.Permanent {
+			t.Errorf("got %v, want a transient ErrUnavailable", err)
+		}
+	}
+	run("one byte at a time", func(conn net.Conn) {
+		for _, c := range []byte(head + goodAnswer) {
+			_, _ = conn.Write([]byte{c})
+		}
+	}, func(t *testing.T, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	run("reset in the middle of the answer", func(conn net.Conn) {
+		_, _ = io.WriteString(conn, head+goodAnswer[:30])
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	}, unavailable)
+	run("reset before the answer", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
+	run("ends in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
+	run("no HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
+	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
+		unavailable(t, err)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want a timeout", err)
+		}
+	})
+}
+
+func TestWrongCertificateIsNamedAndNothingIsSent(t *testing.T) {
+	var requests atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	cache, err := tokencache.New(tokencache.Config{
+		TokenURL: srv.URL + "/token", ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
+		HTTPClient: &http.Client{Transport: &http.Transport{}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = cache.ClientCredentials().Token()
+	var wrong *tls.CertificateVerificationError
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), srv.Listener.Addr().String()) {
+		t.Errorf("got %v, want a certificate error that names the host", err)
+	}
+	if requests.Load() != 0 {
+		t.Error("a request was sent")
+	}
+}
+
+// A fickleServer answers the first request on each connection and closes the connection when it has read the second,
+// as a server does whose idle timeout is up at that very moment.
+type fickleServer struct {
+	net.Listener
+	mu      sync.Mutex // guards what follows
+	arrived int
+	reused  int
+	conns   sync.WaitGroup
+}
+
+func newFickleServer(t *testing.T) *fickleServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &fickleServer{Listener: l}
+	s.conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.conns.Go(func() { s.serve(conn) })
+		}
+	})
+	return s
+}
+
+func (s *fickleServer) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for n := range 2 {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		s.mu.Lock()
+		s.arrived++
+		s.reused += n
+		s.mu.Unlock()
+		if n == 0 {
+			body := `{"access_token":"a","expires_in":3600}`
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	}
+}
+
+// Row DD: net/http sends some requests again by itself when a connection turns out to be closed.
+func TestRequestArrivesAtMostOnce(t *testing.T) {
+	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
+		return func(c *tokencache.Cache, to string) error {
+			req, err := http.NewRequest(method, to, body)
+			if err != nil {
+				return err
+			}
+			req.Header = header.Clone()
+			_, err = c.Send(context.Background(), "step", req)
+			return err
+		}
+	}
+	basic := http.Header{"Authorization": {"Basic YWxpY2U6d29uZGVybGFuZA=="}}
+	for name, try := range map[string]func(*tokencache.Cache, string) error{
+		"GET":                 send("GET", nil, basic),
+		"GET with NoBody":     send("GET", http.NoBody, basic),
+		"GET with a body":     send("GET", strings.NewReader("x"), basic),
+		"HEAD":                send("HEAD", nil, basic),
+		"POST with a key":     send("POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}),
+		"POST with an X- key": send("POST", nil, http.Header{"X-Idempotency-Key": {"1"}}),
+		"token request": func(c *tokencache.Cache, _ string) error {
+			_, err := c.RequestToken(context.Background(), grantParams("password"))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newFickleServer(t)
+			transport := &http.Transport{}
+			cfg := minimal()
+			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
+			cache, err := tokencache.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = cache.RequestToken(context.Background(), grantParams("password")) // leaves an idle connection
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
+				t.Errorf("error: %v", err)
+			}
+			transport.CloseIdleConnections()
+			srv.Close()
+			srv.conns.Wait()
+			if srv.arrived != 2 || srv.reused != 1 {
+				t.Errorf("%d requests arrived for 2 attempts, %d of them on an old connection", srv.arrived, srv.reused)
+			}
+		})
+	}
 }

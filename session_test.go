@@ -248,65 +248,6 @@ func TestSessionWithoutARefreshTokenSaysSo(t *testing.T) {
 	})
 }
 
-func TestIdleUsersAreRevokedAndForgotten(t *testing.T) {
-	idle := func(cfg *tokencache.Config) { cfg.MaxIdle = time.Hour; cfg.RenewalWindow = time.Second }
-	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour}, idle, func(w *world) {
-		old := w.token(w.cache.Password("alice", "wonderland"))
-		time.Sleep(2 * time.Hour)
-		for i := range 1100 { // the sweep comes with growth
-			w.token(w.cache.Source(instantly{string(rune('ａ' + i))}))
-		}
-		time.Sleep(time.Second)
-		if info, _ := w.srv.Introspect(old); !info.Revoked {
-			w.Error("an idle user's token lives on")
-		}
-		if w.token(w.cache.Password("alice", "wonderland")) == old {
-			w.Error("an idle user's token was not forgotten")
-		}
-	})
-}
-
-func TestRefreshTokensThatNobodyUsesDoNotPileUpWhereTokensAreReplacedEarly(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Hour}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		for range 100 {
-			tok, err := src.Token()
-			if err != nil {
-				w.Fatal(err)
-			}
-			time.Sleep(10 * time.Minute)
-			src.Invalidate(tok)
-		}
-		if got := tokencache.Remembered(w.cache); got > 10 {
-			w.Errorf("%d replaced tokens are remembered, want those of an hour", got)
-		}
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		w.wantDead()
-	})
-}
-
-// A replaced token that has just ended is not taken for one whose refresh token nobody uses.
-func TestRefreshTokenInUseIsNotRevoked(t *testing.T) {
-	for _, rotate := range []bool{false, true} {
-		inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, Rotate: rotate}, nil, func(w *world) {
-			alice := w.cache.Password("alice", "wonderland")
-			for range 6 {
-				tok, err := alice.Token()
-				if err != nil {
-					w.Fatal(err)
-				}
-				alice.Invalidate(tok)
-				time.Sleep(50 * time.Second)
-			}
-			if got := w.srv.Count("revoke"); got != 0 {
-				w.Errorf("rotation %v: %d revocations, want none", rotate, got)
-			}
-		})
-	}
-}
-
 func TestRefusedSessionIsForgotten(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
@@ -329,22 +270,136 @@ func TestRefusedSessionIsForgotten(t *testing.T) {
 	})
 }
 
-func TestRefreshTokensThatNobodyUsesDoNotPileUp(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		for range 100 {
-			w.token(src)
-			time.Sleep(time.Minute)
+// Promise 7.
+func TestRefreshTokenIsSpentOnceUnderWhateverName(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		saved := w.login()
+		w.token(w.cache.RefreshToken("one", saved))
+		if _, err := w.cache.RefreshToken("two", saved).Token(); !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+			w.Errorf("got %v, want ErrRefreshTokenSpent", err)
 		}
-		if got := w.srv.Count("revoke"); got < 95 {
-			w.Errorf("%d of 100 were revoked by and by", got)
+		w.wantNoReuse()
+	})
+}
+
+func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
+	boom := false
+	change := func(cfg *tokencache.Config) {
+		cfg.Dialect.Lifetime = func(fields map[string]any, start time.Time) time.Duration {
+			if boom {
+				panic("boom")
+			}
+			return tokencache.Lifetime(fields, start)
 		}
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
+	}
+	inBubble(t, rotating, change, func(w *world) {
+		src := w.cache.RefreshToken("session", w.login())
+		boom = true
+		_, _ = src.Token()
+		boom = false
+		_, _ = src.Token()
+		w.wantNoReuse()
+	})
+}
+
+func TestRefreshTokenIsNotSentWhileItsFirstRequestIsUnderWay(t *testing.T) {
+	deaf := func(cfg *tokencache.Config) {
+		base := cfg.HTTPClient.Transport
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return base.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+		})}
+	}
+	inBubble(t, rotating, deaf, func(w *world) {
+		src := w.cache.RefreshToken("session", w.login())
+		w.srv.Fail("token", 1, tokentest.Fault{After: true, Latency: 2 * time.Minute})
+		for range 5 {
+			_, _ = src.Token()
+			time.Sleep(10 * time.Second)
 		}
-		w.wantDead()
-		if got := w.srv.Count("revoke"); got > 105 {
-			w.Errorf("%d revocation requests for 100 tokens", got)
+		time.Sleep(5 * time.Minute)
+		w.wantNoReuse()
+	})
+}
+
+func TestSessionsWithoutANameDoNotMeet(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		one, two := w.login(), w.login()
+		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
+		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
+		if a == b {
+			w.Error("one user's token was handed to another")
 		}
 	})
+}
+
+func TestRefusedSessionIsHeldOff(t *testing.T) {
+	for _, code := range []string{"invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type"} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				saved := w.login()
+				w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`})
+				for range 20 {
+					if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+						w.Fatal("no error")
+					}
+				}
+				w.wantFetches(2)
+			})
+		})
+	}
+}
+
+func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.Password("alice", "wonderland")
+		client := w.client(src)
+		w.get(client, "/a")
+		hold := roundTrip(func(req *http.Request) (*http.Response, error) {
+			resp, err := w.srv.Client().Transport.RoundTrip(req)
+			if resp != nil && resp.StatusCode == http.StatusUnauthorized {
+				_ = src.Revoke(context.Background()) // while the 401 is on its way
+			}
+			return resp, err
+		})
+		w.srv.RevokeAll()
+		w.get(&http.Client{Transport: &tokencache.Transport{Source: src, Base: hold}}, "/a")
+		for _, r := range w.srv.Requests() {
+			if r.GrantType == "refresh_token" {
+				w.Error("the refresh token was sent after it was revoked")
+			}
+		}
+	})
+}
+
+// Promise 7: what never left the process cannot have spent a refresh token.
+func TestARefreshTokenIsAsGoodAsBeforeWhenTheRequestWasNotSent(t *testing.T) {
+	var refused error
+	header := http.Header{}
+	for name, spoil := range map[string]func(){
+		"HeaderFunc fails":           func() { refused = errors.New("no") },
+		"a header with a line break": func() { header.Set("X-Request-Id", "two\nlines") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused, header = nil, http.Header{}
+			change := func(cfg *tokencache.Config) {
+				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return header, refused }
+			}
+			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+				alice := w.cache.Password("alice", "wonderland")
+				w.token(alice)
+				time.Sleep(2 * time.Hour)
+				spoil()
+				if _, err := alice.Token(); err == nil {
+					w.Error("the request was sent")
+				}
+				refused, header = nil, http.Header{}
+				alice.Reset()
+				w.token(alice)
+				if requests := w.srv.Requests(); len(requests) != 2 || requests[1].GrantType != "refresh_token" {
+					w.Errorf("%d token requests, the last with grant %s; want 2, the last with refresh_token",
+						len(requests), requests[len(requests)-1].GrantType)
+				}
+			})
+		})
+	}
 }

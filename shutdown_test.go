@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -17,16 +17,6 @@ import (
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-// wantDead checks that the server holds no live token, other than of the given subjects.
-func (w *world) wantDead(except ...string) {
-	w.Helper()
-	for _, tok := range w.srv.Live() {
-		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
-			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
-		}
-	}
-}
 
 // Promise 10.
 func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
@@ -224,106 +214,195 @@ func TestLateTokenOfAStubbornGrantIsRevoked(t *testing.T) {
 	})
 }
 
-func TestUnsupportedTokenTypeIsToleratedForAccessTokens(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+// Promise 10.
+func TestShutdownAsksForTokensThatTheServerCountsLonger(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute, TokenLatency: 20 * time.Second}, nil, func(w *world) {
 		w.token(w.cache.ClientCredentials())
-		w.srv.Fail("revoke", 1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"unsupported_token_type"}`})
+		time.Sleep(45 * time.Second)
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
-		}
-	})
-}
-
-func TestRevokeDropsTheTokenBeforeTheServerIsAsked(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RevokeLatency: time.Second}, nil, func(w *world) {
-		alice := w.cache.Password("alice", "wonderland")
-		old := w.token(alice)
-		done := make(chan error)
-		go func() { done <- w.cache.Password("alice", "wonderland").Revoke(w.Context()) }()
-		synctest.Wait()
-		if w.token(alice) == old { // waits for the revocation, then starts anew
-			w.Error("a token that is being revoked was served")
-		}
-		if err := <-done; err != nil {
-			w.Error(err)
-		}
-		if info, _ := w.srv.Introspect(old); !info.Revoked {
-			w.Error("the server was not asked")
-		}
-	})
-}
-
-func TestRevokeEndsASessionForGood(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Rotate: true, DetectReuse: true}, nil, func(w *world) {
-		saved := w.login()
-		src := w.cache.RefreshToken("session", saved)
-		if err := src.Revoke(w.Context()); err != nil { // before its first use
-			w.Fatal(err)
 		}
 		w.wantDead()
-		_, err := w.cache.RefreshToken("session", saved).Token()
-		if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
-			w.Errorf("got %v, want ErrRefreshTokenSpent", err)
-		}
-		if got := w.srv.Count("token"); got != 1 {
-			w.Errorf("%d token requests, want only the login", got)
-		}
-		w.token(w.cache.RefreshToken("session", w.login())) // a new login
 	})
 }
 
-func TestRevokeWithoutAnEndpointDropsTheTokenAndSaysSo(t *testing.T) {
-	none := func(cfg *tokencache.Config) { cfg.RevokeURL = "" }
-	inBubble(t, tokentest.Behaviour{}, none, func(w *world) {
+func TestContextOfAFlightDoesNotOpenAClosedCache(t *testing.T) {
+	var kept context.Context
+	keep := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.Fetch, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
+	}
+	inBubble(t, tokentest.Behaviour{}, keep, func(w *world) {
+		w.token(w.cache.ClientCredentials("a"))
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		if _, err := w.cache.ClientCredentials("b").TokenContext(kept); !errors.Is(err, tokencache.ErrClosed) {
+			w.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestGrantThatPassesOnALateErrorIsNotWaitedFor(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
+	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", tokenFunc(func() (*oauth2.Token, error) {
+			time.Sleep(20 * time.Second) // it has no context, and cannot be stopped
+			return hourToken("late"), nil
+		})))
+		_, _ = slow.Token()
+		outer := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			tok, err := slow.TokenContext(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("exchange: %w", err)
+			}
+			return tok, nil
+		}))
+		if _, err := outer.Token(); err == nil {
+			w.Error("no error")
+		}
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Hour)
+		defer cancel()
+		begin := time.Now()
+		if err := w.cache.Shutdown(ctx); err != nil || time.Since(begin) > time.Second {
+			w.Errorf("Shutdown: %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestTablesForgetWhatHasExpired(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
-		old := w.token(src)
-		if err := src.Revoke(w.Context()); err == nil || !strings.Contains(err.Error(), "RevokeURL") {
+		for range 5000 {
+			tok, err := src.Token()
+			if err != nil {
+				w.Fatal(err)
+			}
+			src.Invalidate(tok)
+			time.Sleep(2 * time.Second)
+		}
+		if got := tokencache.Remembered(w.cache); got > 1500 {
+			w.Errorf("%d tokens are remembered, of which at most 30 live", got)
+		}
+	})
+}
+
+func TestShutdownDoesNotWaitForABusyServerBeyondItsDeadline(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for i := range 20 {
+			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
+		}
+		w.srv.Fail("revoke", -1, busyFault(429, "3"))
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err := w.cache.Shutdown(ctx)
+		if err == nil || !strings.Contains(err.Error(), "20 failed") {
 			w.Errorf("got %v", err)
 		}
-		if w.token(src) == old {
-			w.Error("the token was not dropped")
+		if d := time.Since(begin); d != 5*time.Second {
+			w.Errorf("it took %v, want 5s", d)
+		}
+	})
+}
+
+// The client's token has expired, and its refresh token is revoked with another token of the client, which is none of
+// those that Shutdown found.
+func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(2 * time.Minute)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantFetches(2)
+		w.wantDead()
+	})
+}
+
+// byAdmin revokes with a user's token, which is one of those to be revoked.
+func byAdmin(cfg *tokencache.Config) {
+	endpoint := cfg.RevokeURL
+	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
+		if _, err := c.Password("admin", "root").TokenContext(ctx); err != nil {
+			return nil, err
+		}
+		form := url.Values{"token": {token}, "client_id": {"client"}, "client_secret": {"secret"}}
+		req, err := http.NewRequestWithContext(ctx, "POST", endpoint, strings.NewReader(form.Encode()))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		return req, err
+	}
+}
+
+func TestShutdownRevokesOrNamesWhatItsRevocationsTook(t *testing.T) {
+	users := map[string]string{"alice": "wonderland", "admin": "root"}
+	inBubble(t, tokentest.Behaviour{Users: users}, byAdmin, func(w *world) {
+		w.token(w.cache.Password("alice", "wonderland"))
+		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
+			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
+		}
+	})
+}
+
+func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.Password("alice", "wonderland"))
+		w.srv.Update(func(b *tokentest.Behaviour) { b.TokenLatency = 10 * time.Second })
+		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
+		defer cancel()
+		err := w.cache.Shutdown(ctx)
+		if err == nil || !strings.Contains(err.Error(), "may live on: 1:") {
+			w.Errorf("got %v, want it to name the fetch that it stopped", err)
+		}
+		issued := len(w.srv.Tokens())
+		time.Sleep(time.Minute)
+		if got := len(w.srv.Tokens()); got != issued {
+			w.Errorf("%d tokens were fetched after Shutdown had returned", got-issued)
+		}
+	})
+}
+
+// The wall clock says that the token has ended, and the server does not.
+func TestShutdownRevokesATokenWhoseSessionWasRefused(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
+		var step time.Duration
+		tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		step = 3 * time.Hour
+		time.Sleep(time.Second)
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`})
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 503})
+		if _, err := alice.Token(); err == nil {
+			w.Error("no error")
 		}
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
 		}
+		for _, tok := range w.srv.Live() {
+			if tok.Kind == "access_token" {
+				w.Errorf("%s lives on", tok.Kind)
+			}
+		}
 	})
 }
 
-// login gets a user's tokens without the cache's knowing.
-func (w *world) login() *oauth2.Token {
-	w.Helper()
-	saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-		"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
+func TestShutdownRenewsNoStaleTokenOfTheClient(t *testing.T) {
+	b := tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
+	inBubble(t, b, byClient, func(w *world) {
+		w.revoker()
+		w.token(w.cache.Password("alice", "wonderland"))
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(85 * time.Second) // stale
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		time.Sleep(20 * time.Second) // for what may have been left under way
+		w.wantFetches(2)
+		w.wantDead()
 	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	saved.AccessToken = ""
-	return saved
-}
-
-func TestUserCodeThatPanicsInARevocationIsAnError(t *testing.T) {
-	misbehave := func() {}
-	header := func(cfg *tokencache.Config) {
-		cfg.HeaderFunc = func(context.Context) (http.Header, error) { misbehave(); return nil, nil }
-	}
-	for name, panics := range map[string]func(){"panic": func() { panic("header") }, "Goexit": runtime.Goexit} {
-		t.Run(name, func(t *testing.T) {
-			misbehave = func() {}
-			inBubble(t, tokentest.Behaviour{}, header, func(w *world) {
-				alice, app := w.cache.Password("alice", "wonderland"), w.cache.ClientCredentials()
-				w.token(alice)
-				w.token(app)
-				misbehave = panics
-				if alice.Revoke(w.Context()) == nil || w.cache.Shutdown(w.Context()) == nil {
-					w.Error("want an error from Revoke and from Shutdown")
-				}
-				misbehave = func() {}
-				if err := w.cache.Shutdown(w.Context()); err != nil {
-					w.Error(err)
-				}
-				w.wantDead()
-			})
-		})
-	}
 }

@@ -19,6 +19,161 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
+// A caller's outcome.
+type outcome struct {
+	token string
+	err   error
+	after time.Duration
+}
+
+// callers asks n times at once and waits for all.
+func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
+	begin := time.Now()
+	out := make([]outcome, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			tok, err := src.TokenContext(ctx(i))
+			out[i] = outcome{err: err, after: time.Since(begin)}
+			if tok != nil {
+				out[i].token = tok.AccessToken
+			}
+		})
+	}
+	group.Wait()
+	return out
+}
+
+// Row A.
+func TestConcurrentCallersShareOneFetch(t *testing.T) {
+	run := func(name string, n int) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+				for _, o := range callers(n, w.cache.ClientCredentials("a"), background) {
+					if o.err != nil || o.after != 50*time.Millisecond {
+						w.Fatalf("got %v after %v, want a token after 50ms", o.err, o.after)
+					}
+				}
+				w.wantFetches(1)
+			})
+		})
+	}
+	run("100", 100)
+	run("many", many)
+}
+
+// Row B.
+func TestConcurrentCallersShareOneFailure(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+		w.srv.Fail("token", 100, tokentest.Fault{Status: http.StatusInternalServerError, Latency: 50 * time.Millisecond})
+		out := callers(20, w.cache.ClientCredentials(), background)
+		for _, o := range out {
+			if !errors.Is(o.err, tokencache.ErrUnavailable) {
+				w.Errorf("got %v, want ErrUnavailable", o.err)
+			}
+			if o.after > 120*time.Millisecond {
+				w.Errorf("failed after %v, want one fetch's time", o.after)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+// Row C.
+func TestWaiterLeavesWhenItsContextEnds(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		go src.Token()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.Context(), 50*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		_, err := src.TokenContext(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 50*time.Millisecond {
+			w.Errorf("got %v after %v, want its deadline after 50ms", err, time.Since(begin))
+		}
+		w.token(src)
+		w.wantFetches(1)
+	})
+}
+
+// Row D.
+func TestFirstCallerCanLeaveWithoutHarmToTheOthers(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		first, cancel := context.WithCancel(w.Context())
+		left := make(chan error)
+		go func() { _, err := src.TokenContext(first); left <- err }()
+		synctest.Wait()
+		time.AfterFunc(10*time.Millisecond, cancel)
+		out := callers(10, src, background)
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			w.Errorf("first caller got %v, want its cancellation", err)
+		}
+		for _, o := range out {
+			if o.err != nil {
+				w.Errorf("another caller failed: %v", o.err)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+// Row E.
+func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
+	run := func(name string, misbehave func()) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				src := w.cache.Source(newScripted(func(_ context.Context, call int64, _ *oauth2.Token) (*oauth2.Token, error) {
+					if call == 1 {
+						time.Sleep(time.Millisecond)
+						misbehave()
+					}
+					return hourToken("second"), nil
+				}))
+				for _, o := range callers(10, src, background) {
+					if o.err == nil {
+						w.Error("a caller of the flight that panicked got no error")
+					}
+				}
+				if got := w.token(src); got != "second" {
+					w.Errorf("next caller got %q", got)
+				}
+			})
+		})
+	}
+	run("panic", func() { panic("at the disco") })
+	run("Goexit", runtime.Goexit)
+}
+
+func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
+		one := w.token(w.cache.ClientCredentials("read", "write"))
+		if w.token(w.cache.ClientCredentials("write", "read")) != one {
+			w.Error("the order of scopes split the token")
+		}
+		alice := w.token(w.cache.Password("alice", "a"))
+		if w.token(w.cache.Password("alice", "a")) != alice {
+			w.Error("the same user and password did not share a token")
+		}
+		w.wantFetches(2)
+		if w.token(w.cache.Password("bob", "b")) == alice || w.token(w.cache.ClientCredentials("read")) == one {
+			w.Error("different grants share a token")
+		}
+		if tok, err := w.cache.Password("alice", "wrong").Token(); err == nil {
+			w.Errorf("a wrong password found a token: %v", tok.AccessToken == alice)
+		}
+	})
+}
+
+func TestScopesAreSeparatedBySpacesAlone(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
+			w.Error("different scopes share a token")
+		}
+	})
+}
+
 // Row CC.
 func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
 	run := func(name string, misbehave func()) {
@@ -155,10 +310,6 @@ func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout
 	})
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 // Promise 2.
 func TestFlightHasItsCallersValuesButNotItsTrace(t *testing.T) {
 	type key struct{}
@@ -229,57 +380,22 @@ func TestForeignSourceThatHangsHoldsNobody(t *testing.T) {
 	})
 }
 
-type sourceFunc func() (*oauth2.Token, error)
+// named is a grant of somebody.
+type named struct{ scripted }
 
-func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
+func (g named) Subject() string { return "bob" }
 
-func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		calls := 0
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
-			calls++
-			return &oauth2.Token{AccessToken: strings.Repeat("x", calls), Expiry: time.Now().Add(time.Hour)}, nil
-		})))
-		for _, o := range callers(100, src, background) {
-			if o.err != nil || o.token != "x" {
-				w.Fatalf("got %+v", o)
-			}
-		}
-		time.Sleep(59 * time.Minute)
-		w.token(src)
-		synctest.Wait()
-		if got := w.token(src); got != "xx" || calls != 2 {
-			w.Errorf("got %q after %d calls", got, calls)
+func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
+	var told string
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Subject }
+	}
+	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+		w.token(w.cache.Source(named{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
+			return hourToken("token"), nil
+		})}))
+		if told != "bob" {
+			w.Errorf("the hook was told %q", told)
 		}
 	})
-}
-
-// Row BB.
-func TestClockStepsAndSuspension(t *testing.T) {
-	run := func(name string, step time.Duration, wantFetches int) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{Lifetime: 30 * time.Minute}, nil, func(w *world) {
-				offset := time.Duration(0)
-				tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(offset) })
-				src := w.cache.ClientCredentials()
-				w.token(src)
-				offset = step
-				for range 1000 {
-					time.Sleep(100 * time.Microsecond)
-					w.token(src)
-				}
-				time.Sleep(100 * time.Millisecond)
-				for range 100 {
-					w.token(src)
-				}
-				w.wantFetches(wantFetches)
-				// Whatever the wall clock says, the running time ends the token.
-				time.Sleep(31 * time.Minute)
-				w.token(src)
-				w.wantFetches(wantFetches + 1)
-			})
-		})
-	}
-	run("an hour forward, or suspended past the expiry", time.Hour, 2)
-	run("an hour back", -time.Hour, 1)
 }
