@@ -14,47 +14,62 @@ import (
 //
 // The method is never guessed: if the server expects another one, the request fails with
 // [ErrInvalidClient]. Trying a second method would send a user's password twice.
-type ClientAuth func(ctx context.Context, clientID string, header http.Header, params url.Values) error
+type ClientAuth func(ctx context.Context, r *ClientAuthRequest) error
+
+// A ClientAuthRequest is a request that the client is to be authenticated on. Further fields may be
+// added.
+type ClientAuthRequest struct {
+	ClientID string // Config.ClientID
+	Issuer   string // the authorization server's issuer identifier (RFC 8414), if it is known
+	URL      string // where the request goes
+	TokenURL string // Config.TokenURL
+
+	Header http.Header // of the request, to be added to
+	Params url.Values  // of the request, to be added to
+}
 
 // ClientSecretBasic is client_secret_basic as RFC 6749 section 2.3.1 defines it: ID and secret are
 // form-encoded before they are joined. See [ClientSecretBasicRaw] for servers that do not decode
-// them.
-func ClientSecretBasic(secret string) ClientAuth {
-	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
-		setBasic(header, url.QueryEscape(clientID), url.QueryEscape(secret))
-		return nil
-	}
-}
+// them. It returns nil for an empty secret, which [New] refuses.
+func ClientSecretBasic(secret string) ClientAuth { return basic(secret, url.QueryEscape) }
 
 // ClientSecretBasicRaw is Basic authentication with the ID and the secret as they are (RFC 7617),
 // which many servers expect instead of the encoding of RFC 6749. The two differ only if the ID or
-// the secret has special characters.
+// the secret has special characters. It returns nil for an empty secret, which [New] refuses.
 func ClientSecretBasicRaw(secret string) ClientAuth {
-	return func(_ context.Context, clientID string, header http.Header, _ url.Values) error {
-		setBasic(header, clientID, secret)
+	return basic(secret, func(s string) string { return s })
+}
+
+func basic(secret string, encode func(string) string) ClientAuth {
+	if secret == "" {
+		return nil
+	}
+	return func(_ context.Context, r *ClientAuthRequest) error {
+		credentials := encode(r.ClientID) + ":" + encode(secret)
+		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(credentials)))
 		return nil
 	}
 }
 
-// ClientSecretPost is client_secret_post: ID and secret in the body of the request.
+// ClientSecretPost is client_secret_post: ID and secret in the body of the request. It returns nil
+// for an empty secret, which [New] refuses.
 func ClientSecretPost(secret string) ClientAuth {
-	return func(_ context.Context, clientID string, _ http.Header, params url.Values) error {
-		params.Set("client_id", clientID)
-		params.Set("client_secret", secret)
+	if secret == "" {
+		return nil
+	}
+	return func(_ context.Context, r *ClientAuthRequest) error {
+		r.Params.Set("client_id", r.ClientID)
+		r.Params.Set("client_secret", secret)
 		return nil
 	}
 }
 
 // NoClientAuth is for public clients, which only send their ID (RFC 6749 section 3.2.1).
 func NoClientAuth() ClientAuth {
-	return func(_ context.Context, clientID string, _ http.Header, params url.Values) error {
-		params.Set("client_id", clientID)
+	return func(_ context.Context, r *ClientAuthRequest) error {
+		r.Params.Set("client_id", r.ClientID)
 		return nil
 	}
-}
-
-func setBasic(header http.Header, user, password string) {
-	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 
 // A Secret holds a string that no formatting, encoding or logging shows, not even through a field of

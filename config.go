@@ -124,7 +124,7 @@ func (cfg *Config) validate() error {
 		return errors.New("tokencache: Config.ClientID is empty")
 	}
 	if cfg.Auth == nil {
-		return errors.New("tokencache: Config.Auth is missing; a public client uses NoClientAuth()")
+		return errors.New("tokencache: Config.Auth is nil: it is missing, or its client secret is empty; a public client uses NoClientAuth()")
 	}
 	for _, d := range []struct {
 		field string

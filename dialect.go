@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 // A Dialect is what an authorization server does differently from RFC 6749 and RFC 7009 on the wire.
@@ -34,11 +36,22 @@ type Dialect struct {
 	// Codes of the RFC make the sentinel errors apply. What it sets is scrubbed. Default: none.
 	Failure func(e *Error, header http.Header, body []byte)
 
-	// Revocation makes the request that revokes a token, given hint "access_token" or
-	// "refresh_token". With ctx the tokens of c can be used during Shutdown. Config.Header is
-	// added. A nil request without an error means that this kind of token cannot be revoked and
-	// needs no request. Default: RFC 7009 section 2.1.
-	Revocation func(ctx context.Context, c *Cache, token, hint string) (*http.Request, error)
+	// Revocation makes the request that revokes a token. Config.Header is added to it. A nil request
+	// without an error means that this kind of token cannot be revoked and needs no request.
+	// Default: RFC 7009 section 2.1.
+	Revocation func(ctx context.Context, r *RevocationRequest) (*http.Request, error)
+}
+
+// A RevocationRequest says which token is to be revoked. Further fields may be added.
+type RevocationRequest struct {
+	URL   string // Config.RevokeURL, which may be empty
+	Token string
+	Hint  string // "access_token" or "refresh_token"
+
+	// ClientToken returns the client's own token for the server's default scope, for servers that
+	// want the request to be authenticated by it. Its context has to be the one that Revocation was
+	// given, or one that is derived from it.
+	ClientToken func(ctx context.Context) (*oauth2.Token, error)
 }
 
 // encode renders the parameters of a request and names their media type.

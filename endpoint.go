@@ -26,10 +26,12 @@ import (
 // answers into tokens and errors, and remembers nothing.
 type endpoint struct {
 	cfg    *Config
-	cache  *Cache // for Dialect.Revocation
 	client *wire.Client
 	clock  *clock.Clock
 	server *server
+
+	// clientToken returns the client's own token, for Dialect.Revocation.
+	clientToken func(context.Context) (*oauth2.Token, error)
 }
 
 // An operation is what an error says was being done, and what it must not say.
@@ -56,7 +58,8 @@ func (e *endpoint) revocationRequest(ctx context.Context, token, hint string) (*
 	if revocation == nil {
 		return e.request(ctx, e.cfg.RevokeURL, url.Values{"token": {token}, "token_type_hint": {hint}})
 	}
-	req, err := flight.Protect(ctx, func() (*http.Request, error) { return revocation(ctx, e.cache, token, hint) })
+	r := &RevocationRequest{URL: e.cfg.RevokeURL, Token: token, Hint: hint, ClientToken: e.clientToken}
+	req, err := flight.Protect(ctx, func() (*http.Request, error) { return revocation(ctx, r) })
 	if err != nil || req == nil {
 		return nil, nil, scrub.For(nil, nil, token).Err(err)
 	}
@@ -67,7 +70,10 @@ func (e *endpoint) canRevoke() bool { return e.cfg.RevokeURL != "" || e.cfg.Dial
 
 func (e *endpoint) request(ctx context.Context, to string, form url.Values) (*http.Request, *scrub.Scrubber, error) {
 	header, given := http.Header{}, cloneValues(form)
-	if err := e.cfg.Auth(ctx, e.cfg.ClientID, header, form); err != nil {
+	r := &ClientAuthRequest{
+		ClientID: e.cfg.ClientID, URL: to, TokenURL: e.cfg.TokenURL, Header: header, Params: form,
+	}
+	if err := e.cfg.Auth(ctx, r); err != nil {
 		return nil, nil, fmt.Errorf("tokencache: authenticating the client: %w", err)
 	}
 	scrubber := scrub.For(header, form, e.addedSecrets(header, given, form)...)
@@ -143,7 +149,7 @@ func (e *endpoint) send(ctx context.Context, op operation, req *http.Request) (*
 func (e *endpoint) unanswered(op operation, to *url.URL, err error, reached bool) *Error {
 	return &Error{
 		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, kind: ErrUnavailable,
-		cause: op.scrub.Err(err), reached: reached,
+		Err: op.scrub.Err(err), reached: reached,
 	}
 }
 
@@ -170,7 +176,7 @@ func (e *endpoint) token(op operation, to *url.URL, ans *wire.Answer) (*oauth2.T
 	}
 	return nil, &Error{
 		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, StatusCode: ans.Status,
-		RequestID: op.scrub.Line(ans.Header.Get("X-Request-Id"), requestIDSize), cause: op.scrub.Err(err), reached: true,
+		RequestID: op.scrub.Line(ans.Header.Get("X-Request-Id"), requestIDSize), Err: op.scrub.Err(err), reached: true,
 	}
 }
 
@@ -279,7 +285,7 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 	failed.Permanent = isPermanent(ans.Status, structured) && failed.Code != "temporarily_unavailable" && failed.Code != "server_error"
 	if ans.Status >= 300 && ans.Status <= 399 {
 		failed.Permanent = true
-		failed.cause = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
+		failed.Err = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
 	}
 	if e.cfg.Dialect.Failure != nil {
 		e.cfg.Dialect.Failure(failed, ans.Header, ans.Body)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,10 +75,10 @@ type Error struct {
 	RequestID   string        // the server's identifier of the request, for its support
 	RetryAfter  time.Duration // how long the server asked to wait, 0 if it did not
 	Permanent   bool          // the same request would fail again
+	Err         error         // the cause, nil if the server answered
 
 	server   *server // where the request went; nil if a grant made the error
-	kind     error
-	cause    error
+	kind     error   // the sentinel, of an error of this package
 	retrieve *oauth2.RetrieveError
 	reached  bool // the request may have reached the server
 }
@@ -105,7 +106,7 @@ func (e *Error) Error() string {
 	}
 	add(e.Code)
 	add(e.Description)
-	for _, err := range []error{e.cause, e.kind} {
+	for _, err := range []error{e.Err, e.sentinel()} {
 		if err != nil {
 			add(strings.TrimPrefix(err.Error(), "tokencache: "))
 		}
@@ -119,7 +120,7 @@ func (e *Error) Error() string {
 // Unwrap returns the sentinel, the cause and the [oauth2.RetrieveError], as far as there are any.
 func (e *Error) Unwrap() []error {
 	var errs []error
-	for _, err := range []error{e.kind, e.cause} {
+	for _, err := range []error{e.sentinel(), e.Err} {
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -130,20 +131,74 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// heldOffError is a failure that is answered from memory.
-type heldOffError struct {
-	until time.Time // zero: until Reset
-	cause error
-}
-
-func heldOff(f *holdoff.Failure) error { return &heldOffError{f.Until, f.Err} }
-
-func (e *heldOffError) Error() string {
-	end := "until Source.Reset is called"
-	if !e.until.IsZero() {
-		end = "until " + e.until.UTC().Format(time.RFC3339)
+// sentinel returns the sentinel error that applies, or nil. A grant's own error is judged by its
+// fields.
+func (e *Error) sentinel() error {
+	if e.kind == nil && e.server == nil {
+		return kindOf(e)
 	}
-	return fmt.Sprintf("tokencache: held off %s after: %s", end, strings.TrimPrefix(e.cause.Error(), "tokencache: "))
+	return e.kind
 }
 
-func (e *heldOffError) Unwrap() []error { return []error{ErrHeldOff, e.cause} }
+// A HeldOffError says that a request was not sent because of an earlier failure, and until when. It
+// wraps [ErrHeldOff] and the earlier failure.
+type HeldOffError struct {
+	Until time.Time // when a request will be sent again; zero: after Source.Reset
+	Err   error     // the earlier failure
+}
+
+func heldOff(f *holdoff.Failure) error { return &HeldOffError{f.Until, f.Err} }
+
+// Error says until when, and what has failed.
+func (e *HeldOffError) Error() string {
+	end := "until Source.Reset is called"
+	if !e.Until.IsZero() {
+		end = "until " + e.Until.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("tokencache: held off %s after: %s", end, strings.TrimPrefix(e.Err.Error(), "tokencache: "))
+}
+
+// Unwrap returns [ErrHeldOff] and the earlier failure.
+func (e *HeldOffError) Unwrap() []error { return []error{ErrHeldOff, e.Err} }
+
+// busyStatuses are the answers of a server, or of a proxy before it, that has not looked at the
+// request.
+var busyStatuses = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+}
+
+func isBusy(status int) bool { return slices.Contains(busyStatuses, status) }
+
+// kindOf returns the sentinel error for an answer, or nil. Servers disagree about statuses, so the
+// code comes first.
+func kindOf(e *Error) error {
+	switch {
+	case e.Code == "invalid_client":
+		return ErrInvalidClient
+	case e.Code == "invalid_grant":
+		return ErrInvalidGrant
+	case e.StatusCode == http.StatusLocked:
+		return ErrLocked
+	case isBusy(e.StatusCode) || e.StatusCode >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error":
+		return ErrUnavailable
+	case e.Grant == "client_credentials" && e.StatusCode == http.StatusUnauthorized:
+		return ErrInvalidClient
+	case e.Op != opRevocation && refusesUser(e):
+		return ErrInvalidGrant
+	}
+	return nil
+}
+
+// refusesUser reports whether a refusal with an unusual code can only mean the password, the refresh
+// token or the authorization code.
+func refusesUser(e *Error) bool {
+	switch e.Code {
+	case "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return false
+	case "invalid_request":
+		return e.Grant == "refresh_token"
+	}
+	byUser := e.Grant == "password" || e.Grant == "refresh_token" || e.Grant == "authorization_code"
+	return byUser && e.Permanent && (e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized)
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
@@ -109,15 +108,6 @@ func mayHaveConsumed(e *Error) bool {
 	return true
 }
 
-// busyStatuses are the answers of a server, or of a proxy before it, that has not looked at the
-// request.
-var busyStatuses = []int{
-	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
-	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
-}
-
-func isBusy(status int) bool { return slices.Contains(busyStatuses, status) }
-
 // isPermanent tells a structured refusal from what may go away by itself: statuses that say so, 5xx,
 // and the HTML or empty 4xx of a proxy.
 func isPermanent(status int, structured bool) bool {
@@ -134,39 +124,6 @@ func isPermanent(status int, structured bool) bool {
 	return false
 }
 
-// kindOf returns the sentinel error for an answer, or nil. Servers disagree about statuses, so the
-// code comes first.
-func kindOf(e *Error) error {
-	switch {
-	case e.Code == "invalid_client":
-		return ErrInvalidClient
-	case e.Code == "invalid_grant":
-		return ErrInvalidGrant
-	case e.StatusCode == http.StatusLocked:
-		return ErrLocked
-	case isBusy(e.StatusCode) || e.StatusCode >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error":
-		return ErrUnavailable
-	case e.Grant == "client_credentials" && e.StatusCode == http.StatusUnauthorized:
-		return ErrInvalidClient
-	case e.Op != opRevocation && refusesUser(e):
-		return ErrInvalidGrant
-	}
-	return nil
-}
-
-// refusesUser reports whether a refusal with an unusual code can only mean the password, the refresh
-// token or the authorization code.
-func refusesUser(e *Error) bool {
-	switch e.Code {
-	case "unauthorized_client", "unsupported_grant_type", "invalid_scope":
-		return false
-	case "invalid_request":
-		return e.Grant == "refresh_token"
-	}
-	byUser := e.Grant == "password" || e.Grant == "refresh_token" || e.Grant == "authorization_code"
-	return byUser && e.Permanent && (e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized)
-}
-
 // own returns the failure of a request to this cache's server in err's chain, or nil: grants and
 // transports pass on errors of other servers. An *Error that a grant made itself is about the
 // request that the grant sent.
@@ -179,7 +136,7 @@ func (f *failures) own(err error) *Error {
 		if e.server == nil || e.server == f.server {
 			return e
 		}
-		err = e.cause
+		err = e.Err
 	}
 }
 
@@ -189,7 +146,7 @@ func (f *failures) concernsAll(err error) bool {
 	case e == nil:
 		return false
 	case e.Permanent:
-		return e.kind == ErrInvalidClient
+		return e.sentinel() == ErrInvalidClient
 	case e.StatusCode == 0:
 		return !e.reached || errors.Is(err, context.DeadlineExceeded)
 	default:
@@ -206,7 +163,7 @@ func (f *failures) remember(ctx context.Context, a *attempt, class string, err e
 	v := holdoff.Verdict{Class: class, Err: err, RetryAfter: retryAfterOf(err), Secret: a.secret, Served: a.served(now)}
 	if class != holdoff.Credentials && f.concernsAll(err) {
 		if began := f.memory.Outage.Begin(v, now); began != nil {
-			f.report.heldOff(ctx, HoldOff{Began: true, Until: began.Until, Err: err})
+			f.report.heldOff(ctx, HoldOffInfo{Began: true, Until: began.Until, Err: err})
 		}
 		return
 	}
@@ -214,7 +171,7 @@ func (f *failures) remember(ctx context.Context, a *attempt, class string, err e
 		f.endOutage(ctx) // the server answers
 	}
 	failed := f.memory.Remember(a.key, v, now)
-	f.report.heldOff(ctx, HoldOff{Grant: a.grant, Subject: a.subject, Began: true, Until: failed.Until, Err: err})
+	f.report.heldOff(ctx, HoldOffInfo{Grant: a.grant, Subject: a.subject, Began: true, Until: failed.Until, Err: err})
 }
 
 func retryAfterOf(err error) time.Duration {
@@ -227,7 +184,7 @@ func retryAfterOf(err error) time.Duration {
 // recovered forgets the failures that a successful fetch has refuted.
 func (f *failures) recovered(ctx context.Context, a *attempt) {
 	if f.memory.Forget(a.key) {
-		f.report.heldOff(ctx, HoldOff{Grant: a.grant, Subject: a.subject})
+		f.report.heldOff(ctx, HoldOffInfo{Grant: a.grant, Subject: a.subject})
 	}
 	if !a.foreign {
 		f.endOutage(ctx)
@@ -237,7 +194,7 @@ func (f *failures) recovered(ctx context.Context, a *attempt) {
 // endOutage ends the hold-off of all keys, if there is one.
 func (f *failures) endOutage(ctx context.Context) {
 	if f.memory.Outage.End() {
-		f.report.heldOff(ctx, HoldOff{})
+		f.report.heldOff(ctx, HoldOffInfo{})
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
-	"github.com/tokencache/tokencache/internal/spent"
 )
 
 // Why a token is asked for, as hooks see it.
@@ -52,9 +51,9 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		prev = w.seen
 	}
 	if anew {
-		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(g.saved().RefreshToken))
+		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(g.savedToken().RefreshToken))
 	}
-	a := g.attempt(prev, c.sessionOf(g))
+	a := g.attempt(prev, g.session(c.spent))
 	f.State = a
 	release, err := c.failures.check(ctx, a, f.Nested())
 	if err != nil {
@@ -71,7 +70,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	}
 	replaced := prev.Full()
 	if anew || prev == nil {
-		replaced = g.saved()
+		replaced = g.savedToken()
 	}
 	e, err := c.askGrant(ctx, f, g, a, w.reason, replaced)
 	if err != nil {
@@ -118,7 +117,7 @@ func letReplaysEnd(ctx context.Context, e *entry.Entry) {
 // askGrant obtains a token from the grant and makes an entry of it. This is where a level below this
 // process would be asked first.
 func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a *attempt, reason string, replaced *oauth2.Token) (*entry.Entry, error) {
-	report := Fetch{Grant: g.name, Subject: g.subject, Reason: reason}
+	report := FetchInfo{Grant: g.name, Subject: g.subject, Reason: reason}
 	begin := c.clock.Now()
 	if a.replaced != nil {
 		report.Remaining = a.replaced.Remaining(begin)
@@ -126,9 +125,9 @@ func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a 
 	for {
 		report.Attempt++
 		start := c.clock.Now()
-		c.report.fetchStarted(ctx, report)
+		started := c.report.fetchStarted(ctx, report)
 		a.tokenAskedFor = nil
-		tok, left, err := c.obtain(ctx, f, g, replaced)
+		tok, left, err := c.obtain(started, f, g, replaced)
 		if left {
 			a = g.attempt(a.replaced, nil) // the other one may still be written to
 		}
@@ -143,13 +142,13 @@ func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a 
 		done := report
 		done.Duration, done.Err, done.Class = time.Duration(c.clock.Now().Mono-start.Mono), err, classOK
 		if err == nil {
-			c.report.fetchDone(ctx, done)
-			c.report.newToken(ctx, done, tok)
+			c.report.fetchDone(started, done)
+			c.report.newToken(started, done, tok)
 			c.failures.recovered(ctx, a)
 			return e, nil
 		}
 		done.Class = c.failures.classify(ctx, a, err)
-		c.report.fetchDone(ctx, done)
+		c.report.fetchDone(started, done)
 		if c.waitToRepeat(ctx, g, a, err, report.Attempt, begin) {
 			continue
 		}
@@ -161,7 +160,7 @@ func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a 
 // waitToRepeat reports whether a failed request is worth a further try inside its flight, after
 // waiting for it.
 func (c *core) waitToRepeat(ctx context.Context, g *keyedGrant, a *attempt, err error, tries int, begin clock.Instant) bool {
-	if !g.repeatable() {
+	if !g.repeatable {
 		return false
 	}
 	left := c.cfg.Timeout - time.Duration(c.clock.Now().Mono-begin.Mono)
@@ -173,7 +172,7 @@ func (c *core) waitToRepeat(ctx context.Context, g *keyedGrant, a *attempt, err 
 // remembered for Shutdown, which waits for it.
 func (c *core) obtain(ctx context.Context, f *flight.Flight, g *keyedGrant, replaced *oauth2.Token) (tok *oauth2.Token, left bool, err error) {
 	return flight.ProtectLate(ctx, f, func() (*oauth2.Token, error) {
-		return g.Obtain(ctx, c.endpoint.cache, replaced)
+		return g.Obtain(ctx, &GrantRequest{Cache: c.cache, Replaced: replaced})
 	}, func(tok *oauth2.Token, err error) {
 		if err != nil {
 			return
@@ -213,24 +212,15 @@ func (c *core) dropRefused(key string, prev *entry.Entry) {
 	}
 }
 
-// sessionOf returns the memory of a session, nil for every other grant: only sessions bring saved
-// tokens from outside.
-func (c *core) sessionOf(g *keyedGrant) *spent.Session {
-	if g.saved() == nil {
-		return nil
-	}
-	return c.spent.Of(g.key())
-}
-
 // knows reports whether the cache has learnt all that g could tell: e is what became of its saved
 // token, or of a later one of the same session.
 func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 	if g.known.Load() {
 		return true
 	}
-	saved := g.saved()
+	saved := g.savedToken()
 	if saved == nil || saved.RefreshToken == "" || e.RefreshToken() == saved.RefreshToken ||
-		c.sessionOf(g).Has(saved.RefreshToken) {
+		g.session(c.spent).Has(saved.RefreshToken) {
 		g.known.Store(true)
 		return true
 	}
@@ -240,11 +230,11 @@ func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 // adopt looks at a saved token that the cache does not know. It returns an entry if the saved access
 // token can be used as it is, or reports that its refresh token begins the session anew.
 func (c *core) adopt(g *keyedGrant, prev *entry.Entry, now clock.Instant) (taken *entry.Entry, anew bool, err error) {
-	saved := g.saved()
+	saved := g.savedToken()
 	if saved == nil || prev != nil && c.knows(g, prev) {
 		return nil, false, nil
 	}
-	session := c.sessionOf(g)
+	session := g.session(c.spent)
 	if saved.RefreshToken != "" && session.Has(saved.RefreshToken) {
 		return nil, false, nil
 	}

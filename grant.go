@@ -7,36 +7,74 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 
-	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/scrub"
-	"github.com/tokencache/tokencache/internal/spent"
 	"github.com/tokencache/tokencache/internal/wire"
 )
 
-// A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change
-// once a source is made of it. If it has a method Subject() string, hooks are told the result: whom
-// its tokens are for. Shutdown revokes its tokens; those of a grant named "client_credentials" are
-// the client's own and come last.
+// A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once
+// a source is made of it. A grant can be decorated: its Describe and Obtain call those of another.
 type Grant interface {
-	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. It is
-	// part of the key.
-	Name() string
-
-	// Inputs calls add for every input that the token depends on: user, scopes, audience. Grants
-	// with equal names and inputs share one token. The inputs are hashed and not kept.
-	Inputs(add func(name, value string))
+	// Describe says in d what the grant is. It is called for each source that is made.
+	Describe(d *GrantInfo)
 
 	// Obtain returns a new token, with its refresh token if there is one and its Expiry if it is
-	// known. It usually calls c.RequestToken. replaced is the token that the new one replaces, or
-	// nil; its RefreshToken is empty if there is none or if it may be spent. ctx ends after
-	// Config.Timeout.
-	Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error)
+	// known. It usually calls r.Cache.RequestToken. ctx ends after Config.Timeout.
+	Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error)
+}
+
+// GrantInfo says what a grant is. Grants with the same name, subject, scopes and inputs share one
+// token. Further fields may be added.
+type GrantInfo struct {
+	// Name is the grant's name in errors, hooks and logs, "client_credentials" for example. The tokens
+	// of a grant of that name are the client's own, and are revoked last.
+	Name string
+
+	// Subject is the user or session that the token is for, as hooks see it; empty for the client
+	// itself.
+	Subject string
+
+	// Scopes are those that are asked for. Their order makes no difference.
+	Scopes []string
+
+	// KeepOnShutdown says that the tokens belong to somebody else, as those of sessions do: Shutdown
+	// leaves them alone.
+	KeepOnShutdown bool
+
+	traits
+	key    fingerprint.Key
+	inputs uint64
+}
+
+// Input names a further input that the token depends on: a password, an audience. It is hashed and not
+// kept.
+func (d *GrantInfo) Input(name, value string) {
+	d.key.Add(name)
+	d.key.Add(value)
+	d.inputs++
+}
+
+// A GrantRequest is what a grant is asked for.
+type GrantRequest struct {
+	// Cache is the cache that asks.
+	Cache *Cache
+
+	// Replaced is the token that the new one replaces, or nil. Its RefreshToken is empty if there is
+	// none or if it may be spent.
+	Replaced *oauth2.Token
+}
+
+// traits are what the built-in grants say of themselves beside the fields that all grants have.
+type traits struct {
+	saved        func() *oauth2.Token // the token that a session begins with
+	password     Secret               // the subject's, if the grant holds it
+	asksPassword bool                 // another password may follow one that was refused
+	repeatable   bool                 // a request can be repeated: nothing is consumed or refused for good by it
+	foreign      bool                 // tokens come from another server than the cache's
 }
 
 // ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for
@@ -50,28 +88,31 @@ type ClientCredentialsGrant struct {
 	UseRefreshToken bool
 }
 
-// Name returns "client_credentials".
-func (g ClientCredentialsGrant) Name() string { return "client_credentials" }
-
-// Inputs names the scopes and parameters.
-func (g ClientCredentialsGrant) Inputs(add func(name, value string)) {
-	addRequestInputs(add, g.Scopes, g.Params)
+// Describe names the scopes and parameters.
+func (g ClientCredentialsGrant) Describe(d *GrantInfo) {
+	d.Name, d.Scopes = "client_credentials", g.Scopes
+	d.repeatable = !g.UseRefreshToken
+	d.params(g.Params)
 }
 
 // Obtain asks for a token with the client's credentials.
-func (g ClientCredentialsGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
+func (g ClientCredentialsGrant) Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error) {
 	anew := func(ctx context.Context) (*oauth2.Token, error) {
-		return c.RequestToken(ctx, requestParams("client_credentials", g.Scopes, g.Params))
+		return r.Cache.RequestToken(ctx, requestParams("client_credentials", g.Scopes, g.Params))
 	}
 	if !g.UseRefreshToken {
 		return anew(ctx)
 	}
-	return c.RefreshOr(ctx, replaced, g.Params, anew)
+	return r.Cache.RefreshOr(ctx, r.Replaced, g.Params, anew)
 }
 
-// PasswordGrant is the resource owner password credentials grant (RFC 6749 section 4.3). It renews
-// the token with the refresh token if there is one, and sends the password again if that is
-// refused.
+func (g ClientCredentialsGrant) clone() Grant {
+	g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
+	return g
+}
+
+// PasswordGrant is the resource owner password credentials grant (RFC 6749 section 4.3). It renews the
+// token with the refresh token if there is one, and sends the password again if that is refused.
 //
 // RFC 9700 section 2.4 forbids this grant for new systems. Where it cannot be avoided, PasswordFunc
 // keeps the password out of memory.
@@ -79,29 +120,27 @@ type PasswordGrant struct {
 	Username string
 	Password Secret
 
-	// PasswordFunc returns the password when it is needed, in place of Password. The key then has
-	// only the user name: the caller vouches for the user.
+	// PasswordFunc returns the password when it is needed, in place of Password. The key then has only
+	// the user name: the caller vouches for the user.
 	PasswordFunc func(ctx context.Context) (string, error)
 
 	Scopes []string   // sent as given; the key does not depend on their order
 	Params url.Values // further parameters
 }
 
-// Name returns "password".
-func (g PasswordGrant) Name() string { return "password" }
-
-// Inputs names the user, the password unless it comes from a function, the scopes and parameters.
-func (g PasswordGrant) Inputs(add func(name, value string)) {
-	add("username", g.Username)
-	if g.PasswordFunc == nil {
-		add("password", g.Password.Reveal())
+// Describe names the user, the password unless it comes from a function, the scopes and parameters.
+func (g PasswordGrant) Describe(d *GrantInfo) {
+	d.Name, d.Subject, d.Scopes = "password", g.Username, g.Scopes
+	if d.asksPassword = g.PasswordFunc != nil; !d.asksPassword {
+		d.password = g.Password
+		d.Input("password", g.Password.Reveal())
 	}
-	addRequestInputs(add, g.Scopes, g.Params)
+	d.params(g.Params)
 }
 
 // Obtain asks for a token with the refresh token or the password.
-func (g PasswordGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	return c.RefreshOr(ctx, replaced, g.Params, func(ctx context.Context) (*oauth2.Token, error) {
+func (g PasswordGrant) Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error) {
+	return r.Cache.RefreshOr(ctx, r.Replaced, g.Params, func(ctx context.Context) (*oauth2.Token, error) {
 		password := g.Password.Reveal()
 		if g.PasswordFunc != nil {
 			var err error
@@ -112,47 +151,57 @@ func (g PasswordGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.To
 		params := requestParams("password", g.Scopes, g.Params)
 		params.Set("username", g.Username)
 		params.Set("password", password)
-		return c.RequestToken(ctx, params)
+		return r.Cache.RequestToken(ctx, params)
 	})
 }
 
-// RefreshTokenGrant continues a session from a saved refresh token (RFC 6749 section 6). If an
-// answer has a new refresh token, that replaces the session's; save it in [Hooks.NewToken].
+func (g PasswordGrant) clone() Grant {
+	g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
+	return g
+}
+
+// RefreshTokenGrant continues a session from a saved refresh token (RFC 6749 section 6). If an answer
+// has a new refresh token, that replaces the session's; save it in [Hooks.NewToken].
 type RefreshTokenGrant struct {
 	Session string     // the name under which the refresh token lives on, unique in the cache
 	Token   Secret     // the saved refresh token
 	Scopes  []string   // sent as given; default: the scope of the original grant
 	Params  url.Values // further parameters
 
-	// saved returns the saved token, whose access token is used as long as it lives.
+	// saved returns the saved token, whose access token is used until it expires.
 	saved func() *oauth2.Token
 }
 
-// Name returns "refresh_token".
-func (g RefreshTokenGrant) Name() string { return "refresh_token" }
-
-// Inputs names the session, the scopes and parameters, but not the refresh token, which changes.
-func (g RefreshTokenGrant) Inputs(add func(name, value string)) {
-	add("session", g.Session)
-	if g.Session == "" {
-		add("token", g.Token.Reveal()) // sessions without a name must not share a token
+// Describe names the session, the scopes and parameters, but not the refresh token, which changes.
+func (g RefreshTokenGrant) Describe(d *GrantInfo) {
+	d.Name, d.Subject, d.Scopes, d.KeepOnShutdown = "refresh_token", g.Session, g.Scopes, true
+	if d.saved = g.saved; d.saved == nil {
+		d.saved = func() *oauth2.Token { return &oauth2.Token{RefreshToken: g.Token.Reveal()} }
 	}
-	addRequestInputs(add, g.Scopes, g.Params)
+	if g.Session == "" {
+		d.Input("token", g.Token.Reveal()) // sessions without a name must not share a token
+	}
+	d.params(g.Params)
 }
 
 var errNoRefreshToken = errors.New("tokencache: the session has no refresh token")
 
 // Obtain asks for a token with the session's current refresh token.
-func (g RefreshTokenGrant) Obtain(ctx context.Context, c *Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	if core := c.core.Load(); core != nil && core.replacedIsSpent(ctx) {
-		return nil, &Error{Op: opToken, Grant: g.Name(), Permanent: true, kind: ErrRefreshTokenSpent}
+func (g RefreshTokenGrant) Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error) {
+	if core := r.Cache.core.Load(); core != nil && core.replacedIsSpent(ctx) {
+		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 	}
-	if replaced == nil || replaced.RefreshToken == "" {
-		return nil, &Error{Op: opToken, Grant: g.Name(), Permanent: true, kind: ErrInvalidGrant, cause: errNoRefreshToken}
+	if r.Replaced == nil || r.Replaced.RefreshToken == "" {
+		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrInvalidGrant, Err: errNoRefreshToken}
 	}
 	params := requestParams("refresh_token", g.Scopes, g.Params)
-	params.Set("refresh_token", replaced.RefreshToken)
-	return c.RequestToken(ctx, params)
+	params.Set("refresh_token", r.Replaced.RefreshToken)
+	return r.Cache.RequestToken(ctx, params)
+}
+
+func (g RefreshTokenGrant) clone() Grant {
+	g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
+	return g
 }
 
 // RefreshOr renews a token with the refresh token of replaced. It calls anew if there is none, if
@@ -189,31 +238,31 @@ func startsAnew(err error) bool {
 	return errors.As(err, &e) && (e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
 }
 
-// TokenSourceGrant makes a grant of another token source: one fetch for all callers, renewal before
-// the token expires and after a 401, failures remembered. name tells it apart from others in the
-// same cache. Its Token method has no context, so a call that hangs is abandoned after
-// Config.Timeout. Shutdown does not revoke its tokens.
+// FuncGrant makes a grant of a function that returns a token, such as the Token method of an
+// [oauth2.Config]'s source or of another library: one fetch for all callers, renewal before the token
+// expires and after a 401, failures remembered. name is the grant's name, and tells it apart from others in
+// the same cache. A call that does not return is abandoned a second after its context has ended.
+// Shutdown does not revoke its tokens.
 //
-// The source must return a new token at every call: with an [oauth2.ReuseTokenSource] it would
-// return a rejected token until that expires.
-func TokenSourceGrant(name string, src oauth2.TokenSource) Grant {
-	return foreignGrant{name, func() (*oauth2.Token, error) { return src.Token() }}
+// The function must return a new token at every call: with an [oauth2.ReuseTokenSource] behind it, a
+// rejected token would be returned until it expires.
+func FuncGrant(name string, token func(ctx context.Context) (*oauth2.Token, error)) Grant {
+	return funcGrant{name, token}
 }
 
-// foreignName is the name of every foreignGrant.
-const foreignName = "token_source"
-
-type foreignGrant struct {
+type funcGrant struct {
 	name  string
-	token func() (*oauth2.Token, error)
+	token func(ctx context.Context) (*oauth2.Token, error)
 }
 
-func (g foreignGrant) Name() string                        { return foreignName }
-func (g foreignGrant) Inputs(add func(name, value string)) { add("name", g.name) }
+func (g funcGrant) Describe(d *GrantInfo) {
+	d.Name, d.KeepOnShutdown, d.foreign = g.name, true, true
+	d.Input("function", g.name) // apart from other grants of that name
+}
 
-func (g foreignGrant) Obtain(context.Context, *Cache, *oauth2.Token) (*oauth2.Token, error) {
-	tok, err := g.token()
-	return tok, withoutRequest(err)
+func (g funcGrant) Obtain(ctx context.Context, _ *GrantRequest) (*oauth2.Token, error) {
+	tok, err := g.token(ctx)
+	return tok, withoutRequest(g.name, err)
 }
 
 // requestParams are the parameters of a token request of the given type.
@@ -226,28 +275,24 @@ func requestParams(grantType string, scopes []string, extra url.Values) url.Valu
 	return params
 }
 
-// addRequestInputs adds scopes and parameters to a key, in an order that does not depend on how they
-// were given.
-func addRequestInputs(add func(name, value string), scopes []string, params url.Values) {
-	if len(scopes) > 0 {
-		sorted := strings.FieldsFunc(strings.Join(scopes, " "), func(r rune) bool { return r == ' ' })
-		slices.Sort(sorted)
-		add("scope", strings.Join(sorted, " "))
-	}
+func cloneParams(params url.Values) url.Values { return url.Values(http.Header(params).Clone()) }
+
+// params adds the parameters of a token request to the key.
+func (d *GrantInfo) params(params url.Values) {
 	if len(params) > 0 {
-		add("params", params.Encode())
+		d.Input("params", params.Encode())
 	}
 }
 
 // withoutRequest takes the request, which holds every credential, out of a foreign library's error.
-func withoutRequest(err error) error {
+func withoutRequest(grant string, err error) error {
 	var r *oauth2.RetrieveError
 	if ours := (*Error)(nil); errors.As(err, &ours) || !errors.As(err, &r) {
 		return err
 	}
 	var scrubber scrub.Scrubber
 	e := &Error{
-		Op: opToken, Grant: foreignName, server: otherServer, Code: r.ErrorCode,
+		Op: opToken, Grant: grant, server: otherServer, Code: r.ErrorCode,
 		Description: scrubber.Line(r.ErrorDescription, descriptionSize), reached: true,
 	}
 	safe := &oauth2.RetrieveError{
@@ -263,116 +308,4 @@ func withoutRequest(err error) error {
 	}
 	e.retrieve, e.kind = safe, kindOf(e)
 	return e
-}
-
-// A keyedGrant is a grant with its key and what the rest of the package asks about it. Here is the
-// only place that tells the built-in grants apart.
-type keyedGrant struct {
-	Grant
-	id            [16]byte
-	name, subject string      // the grant's
-	known         atomic.Bool // the saved token is in the cache, or is spent
-}
-
-// set makes k the given grant.
-func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
-	g = copyOf(g)
-	k.Grant, k.id, k.name, k.subject = g, salt.Key(g.Name(), g), g.Name(), subjectOf(g)
-}
-
-// key is what the tables know the grant by. It is a string only where one is needed, and mostly on
-// the stack.
-func (k *keyedGrant) key() string { return string(k.id[:]) }
-
-// owner returns what the grant's tokens have in common with those of other grants.
-func (k *keyedGrant) owner() entry.Owner {
-	o := entry.Owner{Grant: k.name}
-	switch k.Grant.(type) {
-	case RefreshTokenGrant, foreignGrant:
-		o.Kept = true
-	}
-	if k.name == "client_credentials" {
-		o.Client = k.key()
-	}
-	return o
-}
-
-// attempt returns an attempt at a fetch that replaces prev, which may be nil.
-func (k *keyedGrant) attempt(prev *entry.Entry, session *spent.Session) *attempt {
-	p, ok := k.Grant.(PasswordGrant)
-	_, foreign := k.Grant.(foreignGrant)
-	return &attempt{
-		key: k.key(), grant: k.name, subject: k.subject, foreign: foreign, asksPassword: ok && p.PasswordFunc != nil,
-		replaced: prev, session: session,
-	}
-}
-
-// saved returns the token that a session begins with; nil for every other grant.
-func (k *keyedGrant) saved() *oauth2.Token {
-	g, ok := k.Grant.(RefreshTokenGrant)
-	if !ok {
-		return nil
-	}
-	if g.saved != nil {
-		return g.saved()
-	}
-	return &oauth2.Token{RefreshToken: g.Token.Reveal()}
-}
-
-// repeatable reports whether nothing can be consumed or refused for good by repeating its requests.
-func (k *keyedGrant) repeatable() bool {
-	g, ok := k.Grant.(ClientCredentialsGrant)
-	return ok && !g.UseRefreshToken
-}
-
-// heldPassword returns the user and the password of a password grant that holds it.
-func (k *keyedGrant) heldPassword() (user, password string, ok bool) {
-	g, ok := k.Grant.(PasswordGrant)
-	if !ok || g.PasswordFunc != nil {
-		return "", "", false
-	}
-	return g.Username, g.Password.Reveal(), true
-}
-
-// copyOf returns a built-in grant that later changes of the caller's slices, maps and structs do not
-// reach, by value; other grants as they are.
-func copyOf(g Grant) Grant {
-	switch p := g.(type) {
-	case *ClientCredentialsGrant:
-		g = *p
-	case *PasswordGrant:
-		g = *p
-	case *RefreshTokenGrant:
-		g = *p
-	}
-	switch g := g.(type) {
-	case ClientCredentialsGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
-		return g
-	case PasswordGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
-		return g
-	case RefreshTokenGrant:
-		g.Scopes, g.Params = slices.Clone(g.Scopes), cloneParams(g.Params)
-		return g
-	}
-	return g
-}
-
-func cloneParams(params url.Values) url.Values { return url.Values(http.Header(params).Clone()) }
-
-// subjectOf returns the user or session that a grant is for, as hooks show it; empty for the client
-// itself.
-func subjectOf(g Grant) string {
-	switch g := g.(type) {
-	case PasswordGrant:
-		return g.Username
-	case RefreshTokenGrant:
-		return g.Session
-	case foreignGrant:
-		return g.name
-	case interface{ Subject() string }:
-		return g.Subject()
-	}
-	return ""
 }

@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -14,41 +15,44 @@ import (
 // Hooks are functions that a [Cache] calls when something happens, in the manner of
 // net/http/httptrace. Each may be nil. They run on a goroutine of their own while the caller waits,
 // and must be safe for concurrent use. A hook that panics or ends its goroutine is reported through
-// Panicked and the log, without the value of the panic, and has no other effect.
+// HookFailed and the log, without the value of the panic, and has no other effect. [JoinHooks] makes
+// one of several. Further fields may be added, to Hooks and to what hooks are given.
 //
 // A hook must not ask for the token that it is called about. With the context that it was given,
 // doing so returns an error at once; without it, the hook waits for itself until Config.Timeout has
 // passed.
 type Hooks struct {
-	// NewToken runs once for every successful fetch, of whatever grant, before anybody gets the
-	// token. It is the only hook that gets refresh tokens, and the place to save those of sessions:
-	// f.Grant is "refresh_token" then, and f.Subject is the session. Its context ends with
-	// Config.Timeout. The token is used whatever the hook does, so it has to repeat a failed save
-	// by itself. It does not run for a saved token that [Cache.RefreshToken] is given and that is
-	// still valid.
-	NewToken func(ctx context.Context, f Fetch, tok *oauth2.Token)
+	// NewToken runs once for every successful fetch, of whatever grant, before anybody gets the token.
+	// It is the only hook that gets refresh tokens, and the place to save those of sessions: f.Grant is
+	// "refresh_token" then, and f.Subject is the session. Its context ends with Config.Timeout. An error
+	// is reported through HookFailed and the log; the token is used all the same, so the hook has to
+	// repeat a failed save by itself. It does not run for a saved token that [Cache.Session] is given
+	// and that is still valid.
+	NewToken func(ctx context.Context, f FetchInfo, tok *oauth2.Token) error
 
-	// FetchStarted runs before a grant is asked for a token.
-	FetchStarted func(ctx context.Context, f Fetch)
+	// FetchStarted runs before a grant is asked for a token. It returns ctx, or a context derived from
+	// it: that is the one in which the grant is asked, and FetchDone and NewToken are called.
+	FetchStarted func(ctx context.Context, f FetchInfo) context.Context
 
 	// FetchDone runs after a grant has returned a token or an error.
-	FetchDone func(ctx context.Context, f Fetch)
+	FetchDone func(ctx context.Context, f FetchInfo)
 
 	// Rejected runs when an API answered 401 to a token.
-	Rejected func(ctx context.Context, r Rejection)
+	Rejected func(ctx context.Context, r RejectionInfo)
 
 	// HoldOff runs when a hold-off begins or ends.
-	HoldOff func(ctx context.Context, h HoldOff)
+	HoldOff func(ctx context.Context, h HoldOffInfo)
 
 	// Revoked runs after the server was asked to revoke a token.
-	Revoked func(ctx context.Context, r Revocation)
+	Revoked func(ctx context.Context, r RevocationInfo)
 
-	// Panicked runs when another hook panicked, ended its goroutine or did not return in time.
-	Panicked func(ctx context.Context, err error)
+	// HookFailed runs when another hook panicked, ended its goroutine, did not return in time or
+	// returned an error.
+	HookFailed func(ctx context.Context, err error)
 }
 
-// Fetch describes one try to fetch a token.
-type Fetch struct {
+// FetchInfo describes one try to fetch a token.
+type FetchInfo struct {
 	Grant     string        // name of the grant
 	Subject   string        // user or session, empty for the client's own token
 	Reason    string        // "cold", "stale", "expired" or "rejected"
@@ -59,16 +63,17 @@ type Fetch struct {
 	Err       error         // nil if it succeeded
 }
 
-// Rejection describes a 401 of an API.
-type Rejection struct {
+// RejectionInfo describes a 401 of an API.
+type RejectionInfo struct {
 	Grant   string // name of the grant
 	Subject string // user or session, empty for the client's own token
+	Method  string // of the request; empty if its protocol has none
 	Target  string // origin and path of the request
 	HeldOff bool   // the token is not renewed now, because renewals have not helped
 }
 
-// HoldOff describes the beginning or the end of a hold-off.
-type HoldOff struct {
+// HoldOffInfo describes the beginning or the end of a hold-off.
+type HoldOffInfo struct {
 	Grant   string    // name of the grant; empty if it concerns all keys of the cache
 	Subject string    // user or session
 	Began   bool      // false if it has ended
@@ -76,11 +81,88 @@ type HoldOff struct {
 	Err     error     // the failure that is answered from memory
 }
 
-// Revocation describes a request to revoke one token (RFC 7009).
-type Revocation struct {
+// RevocationInfo describes a request to revoke one token (RFC 7009).
+type RevocationInfo struct {
 	Grant string // name of the grant
 	Hint  string // "access_token" or "refresh_token"
 	Err   error  // nil if the server accepted it
+}
+
+// JoinHooks returns Hooks that call each of the given ones, in order. One that fails does not keep the
+// others from being called.
+func JoinHooks(hooks ...Hooks) Hooks {
+	var j Hooks
+	for _, h := range hooks {
+		j = joined(j, h)
+	}
+	return j
+}
+
+// joined calls a, and then b.
+func joined(a, b Hooks) Hooks {
+	return Hooks{
+		NewToken:     joinNewToken(a.NewToken, b.NewToken),
+		FetchStarted: joinFetchStarted(a.FetchStarted, b.FetchStarted),
+		FetchDone:    join(a.FetchDone, b.FetchDone),
+		Rejected:     join(a.Rejected, b.Rejected),
+		HoldOff:      join(a.HoldOff, b.HoldOff),
+		Revoked:      join(a.Revoked, b.Revoked),
+		HookFailed:   join(a.HookFailed, b.HookFailed),
+	}
+}
+
+func join[T any](a, b func(context.Context, T)) func(context.Context, T) {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(ctx context.Context, x T) {
+		defer b(ctx, x) // also if a panics
+		a(ctx, x)
+	}
+}
+
+type newTokenHook = func(context.Context, FetchInfo, *oauth2.Token) error
+
+func joinNewToken(a, b newTokenHook) newTokenHook {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(ctx context.Context, f FetchInfo, tok *oauth2.Token) (err error) {
+		defer func() { err = errors.Join(err, b(ctx, f, tok)) }()
+		return a(ctx, f, tok)
+	}
+}
+
+type fetchStartedHook = func(context.Context, FetchInfo) context.Context
+
+// joinFetchStarted gives the context of a to b, if it is one that can be used.
+func joinFetchStarted(a, b fetchStartedHook) fetchStartedHook {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return func(ctx context.Context, f FetchInfo) (derived context.Context) {
+		returned := false
+		defer func() {
+			if !returned {
+				b(ctx, f)
+			}
+		}()
+		derived = a(ctx, f)
+		if !flight.Derived(derived, ctx) {
+			return derived // reported by who called; b is called without it
+		}
+		returned = true
+		return b(derived, f)
+	}
 }
 
 // A reporter tells the hooks and the log what happens.
@@ -89,33 +171,48 @@ type reporter struct {
 	logger *slog.Logger
 }
 
-// call runs a hook. One that panics or does not return is reported.
-func (r *reporter) call(ctx context.Context, name string, fn func()) {
-	_, err := flight.Protect(ctx, func() (struct{}, error) { fn(); return struct{}{}, nil })
+// call runs a hook. One that fails or does not return is reported.
+func (r *reporter) call(ctx context.Context, name string, fn func() error) {
+	_, err := flight.Protect(ctx, func() (struct{}, error) { return struct{}{}, fn() })
+	r.failed(ctx, name, err)
+}
+
+func (r *reporter) failed(ctx context.Context, name string, err error) {
 	if err == nil {
 		return
 	}
 	err = fmt.Errorf("tokencache: Hooks.%s: %w", name, err)
 	r.log(ctx, slog.LevelError, "hook failed", slog.Any("error", err))
-	if f := r.hooks.Panicked; f != nil && name != "Panicked" {
-		r.call(ctx, "Panicked", func() { f(ctx, err) })
+	if f := r.hooks.HookFailed; f != nil && name != "HookFailed" {
+		r.call(ctx, "HookFailed", func() error { f(ctx, err); return nil })
 	}
 }
 
 // newToken gives the token to the hook with its refresh token.
-func (r *reporter) newToken(ctx context.Context, f Fetch, tok *oauth2.Token) {
+func (r *reporter) newToken(ctx context.Context, f FetchInfo, tok *oauth2.Token) {
 	if h := r.hooks.NewToken; h != nil {
-		r.call(ctx, "NewToken", func() { h(ctx, f, tok) })
+		r.call(ctx, "NewToken", func() error { return h(ctx, f, tok) })
 	}
 }
 
-func (r *reporter) fetchStarted(ctx context.Context, f Fetch) {
-	if h := r.hooks.FetchStarted; h != nil {
-		r.call(ctx, "FetchStarted", func() { h(ctx, f) })
+// fetchStarted returns the context in which the grant is to be asked.
+func (r *reporter) fetchStarted(ctx context.Context, f FetchInfo) context.Context {
+	h := r.hooks.FetchStarted
+	if h == nil {
+		return ctx
 	}
+	derived, err := flight.Protect(ctx, func() (context.Context, error) { return h(ctx, f), nil })
+	if err == nil && !flight.Derived(derived, ctx) {
+		err = errors.New("the context that it returned is not derived from the one that it was given, and is ignored")
+	}
+	if err != nil {
+		r.failed(ctx, "FetchStarted", err)
+		return ctx
+	}
+	return derived
 }
 
-func (r *reporter) fetchDone(ctx context.Context, f Fetch) {
+func (r *reporter) fetchDone(ctx context.Context, f FetchInfo) {
 	level, attrs := slog.LevelDebug, []slog.Attr{slog.String("grant", f.Grant), slog.String("reason", f.Reason),
 		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class)}
 	if f.Err != nil {
@@ -123,19 +220,19 @@ func (r *reporter) fetchDone(ctx context.Context, f Fetch) {
 	}
 	r.log(ctx, level, "fetch done", attrs...)
 	if h := r.hooks.FetchDone; h != nil {
-		r.call(ctx, "FetchDone", func() { h(ctx, f) })
+		r.call(ctx, "FetchDone", func() error { h(ctx, f); return nil })
 	}
 }
 
-func (r *reporter) rejected(ctx context.Context, x Rejection) {
+func (r *reporter) rejected(ctx context.Context, x RejectionInfo) {
 	r.log(ctx, slog.LevelInfo, "token rejected", slog.String("grant", x.Grant), slog.String("target", x.Target),
 		slog.Bool("held_off", x.HeldOff))
 	if h := r.hooks.Rejected; h != nil {
-		r.call(ctx, "Rejected", func() { h(ctx, x) })
+		r.call(ctx, "Rejected", func() error { h(ctx, x); return nil })
 	}
 }
 
-func (r *reporter) heldOff(ctx context.Context, h HoldOff) {
+func (r *reporter) heldOff(ctx context.Context, h HoldOffInfo) {
 	level, text := slog.LevelInfo, "hold-off ended"
 	attrs := []slog.Attr{slog.String("grant", h.Grant)}
 	if h.Began {
@@ -144,18 +241,18 @@ func (r *reporter) heldOff(ctx context.Context, h HoldOff) {
 	}
 	r.log(ctx, level, text, attrs...)
 	if f := r.hooks.HoldOff; f != nil {
-		r.call(ctx, "HoldOff", func() { f(ctx, h) })
+		r.call(ctx, "HoldOff", func() error { f(ctx, h); return nil })
 	}
 }
 
-func (r *reporter) revoked(ctx context.Context, x Revocation) {
+func (r *reporter) revoked(ctx context.Context, x RevocationInfo) {
 	if x.Err == nil {
 		r.log(ctx, slog.LevelDebug, "token revoked", slog.String("grant", x.Grant), slog.String("hint", x.Hint))
 	} else {
 		r.log(ctx, slog.LevelWarn, "revocation failed", slog.String("grant", x.Grant), slog.String("hint", x.Hint), slog.Any("error", x.Err))
 	}
 	if h := r.hooks.Revoked; h != nil {
-		r.call(ctx, "Revoked", func() { h(ctx, x) })
+		r.call(ctx, "Revoked", func() error { h(ctx, x); return nil })
 	}
 }
 

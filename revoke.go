@@ -78,11 +78,11 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 // endSession marks the tokens of a session as spent. It returns the saved token as an entry if the
 // cache did not know it, and nil for every other grant.
 func (c *core) endSession(g *keyedGrant) *entry.Entry {
-	saved := g.saved()
+	saved := g.savedToken()
 	if saved == nil {
 		return nil
 	}
-	session, tokens := c.sessionOf(g), []string{saved.RefreshToken, saved.AccessToken}
+	session, tokens := g.session(c.spent), []string{saved.RefreshToken, saved.AccessToken}
 	unknown := saved.RefreshToken != "" && !session.Has(saved.RefreshToken)
 	if e := c.shelf.Current(g.key()); e != nil {
 		tokens = append(tokens, e.RefreshToken())
@@ -177,7 +177,7 @@ func (c *core) revokeToken(ctx context.Context, e *entry.Entry, token, hint stri
 	if errors.Is(err, errNotRevocable) {
 		return nil
 	}
-	c.report.revoked(ctx, Revocation{Grant: e.Owner().Grant, Hint: hint, Err: err})
+	c.report.revoked(ctx, RevocationInfo{Grant: e.Owner().Grant, Hint: hint, Err: err})
 	return err
 }
 

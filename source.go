@@ -3,7 +3,9 @@ package tokencache
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -25,58 +27,6 @@ type source struct {
 	keyedGrant
 	core *core
 	last *atomic.Pointer[entry.Entry] // the Source's
-}
-
-// ClientCredentials returns a source of the client's own token (RFC 6749 section 4.4). Sources with
-// the same scopes share one token. See [ClientCredentialsGrant] for parameters.
-func (c *Cache) ClientCredentials(scopes ...string) *Source {
-	return c.Source(ClientCredentialsGrant{Scopes: scopes})
-}
-
-// Password returns a source of a user's token (RFC 6749 section 4.3). Sources with the same user,
-// password and scopes share one token; a wrong password does not find it. See [PasswordGrant] for
-// what RFC 9700 says of this grant.
-func (c *Cache) Password(username, password string, scopes ...string) *Source {
-	return c.Source(PasswordGrant{Username: username, Password: NewSecret(password), Scopes: scopes})
-}
-
-// PasswordFunc is [Cache.Password] for callers who do not want the password to be held: the
-// function is called inside a fetch, when the password is needed. Sources with the same user and
-// scopes share one token, so the caller vouches for the user.
-func (c *Cache) PasswordFunc(username string, password func(ctx context.Context) (string, error), scopes ...string) *Source {
-	return c.Source(PasswordGrant{Username: username, PasswordFunc: password, Scopes: scopes})
-}
-
-// RefreshToken returns a source that continues a session from a saved token (RFC 6749 section 6).
-// The session is the name under which its refresh token lives on through all rotations; sources of
-// the same session share one token. The saved access token is used until it expires. A saved
-// refresh token that the cache knows to be spent is ignored in favor of the session's current one;
-// one that it does not know begins the session anew. Save rotated refresh tokens in
-// [Hooks.NewToken].
-func (c *Cache) RefreshToken(session string, saved *oauth2.Token, scopes ...string) *Source {
-	g := RefreshTokenGrant{Session: session, Scopes: scopes}
-	if saved != nil {
-		kept := *saved
-		g.Token = NewSecret(kept.RefreshToken)
-		g.saved = func() *oauth2.Token { return &kept }
-	}
-	return c.Source(g)
-}
-
-// Source returns a source for any grant. It is light: services with many users may make one for
-// every request.
-func (c *Cache) Source(g Grant) *Source {
-	// One allocation for both halves.
-	var both struct {
-		Source
-		source
-	}
-	if core := c.core.Load(); core != nil && g != nil {
-		both.source.set(g, &core.salt)
-		both.core, both.source.last = core, &both.Source.last
-		both.state.Store(&both.source)
-	}
-	return &both.Source
 }
 
 func (s *Source) load() (*source, error) {
@@ -116,37 +66,72 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return e.Token(), nil
 }
 
-// Invalidate says that tok must not be used any more: the next call fetches another one. Nothing
-// happens if tok is not the current token, because somebody has replaced it already. It does not
-// block, and does not end a hold-off.
-func (s *Source) Invalidate(tok *oauth2.Token) {
+// Rejected says that an API rejected a token with 401, or whatever its protocol has for that, and
+// returns the token that replaces it. [Transport] calls it; other protocols do so themselves. target is
+// what the request was for, the unit in which an API accepts or rejects: "GET https://host/path", or
+// "https://host/operation" for protocols without methods. Whatever an API rejects, it causes few token
+// requests: if renewals do not help, or there are too many, Rejected returns an error that wraps
+// [ErrHeldOff], and the token stays in use.
+//
+// It blocks until the token is renewed, or ctx ends. Other errors are as for [Source.TokenContext].
+func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string) (*oauth2.Token, error) {
+	state, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	if tok == nil {
+		return nil, errors.New("tokencache: Source.Rejected was given a nil token")
+	}
+	e := state.core.shelf.Current(state.key())
+	if e == nil || e.AccessToken() != tok.AccessToken {
+		e, err = state.acquire(ctx) // it was replaced already
+	} else {
+		e.Rejections.Answered(target, true, clock.Monotonic())
+		e, err = state.replace(ctx, e, target)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.Token(), nil
+}
+
+// Accepted says that an API accepted a token in a request that was sent at the given time. It tells
+// [Source.Rejected] apart a revoked token from an API that rejects every token. It costs nothing for a
+// token that did not replace a rejected one, and does not block.
+func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 	state, err := s.load()
 	if err != nil || tok == nil {
 		return
 	}
-	if e := state.core.shelf.Current(state.key()); e != nil && e.AccessToken() == tok.AccessToken {
-		e.Kill()
+	e := state.last.Load()
+	if e == nil || e.AccessToken() != tok.AccessToken {
+		e = state.core.shelf.Current(state.key())
+	}
+	if e != nil && e.Rejections.OnTrial() && e.AccessToken() == tok.AccessToken {
+		e.Rejections.Answered(target, false, clock.Monotonic())
 	}
 }
 
 // Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries
 // again. A person who calls it has changed something: corrected a password at the server, unlocked a
-// user. It sends nothing, and blocks only while Hooks.HoldOff runs.
-func (s *Source) Reset() {
+// user. It sends nothing, and blocks only while Hooks.HoldOff runs, which gets ctx. The error is that
+// the source was not made by a cache.
+func (s *Source) Reset(ctx context.Context) error {
 	state, err := s.load()
 	if err != nil {
-		return
+		return err
 	}
 	core, failures := state.core, state.core.failures
 	failures.memory.ForgetPasswordOf(state.key())
-	if user, password, ok := state.heldPassword(); ok {
-		failures.memory.ForgetPassword(core.passwordHash(user, password))
+	if state.password.reveal != nil {
+		failures.memory.ForgetPassword(core.passwordHash(state.subject, state.password.Reveal()))
 	}
-	failures.recovered(context.Background(), state.attempt(nil, nil))
-	failures.endOutage(context.Background())
+	failures.recovered(ctx, state.attempt(nil, nil))
+	failures.endOutage(ctx)
 	if e := core.shelf.Current(state.key()); e != nil {
 		e.Rejections.Reset()
 	}
+	return nil
 }
 
 // Revoke drops the current token of this source, for all sources that share it, and asks the server
@@ -261,10 +246,15 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 		return nil, ErrClosed
 	}
 	if e.Alive() && !e.Renewing() {
-		mayRenew := e.Rejections.MayRenew(target, clock.Monotonic())
-		c.report.rejected(ctx, Rejection{Grant: s.name, Subject: s.subject, Target: target, HeldOff: !mayRenew})
-		if !mayRenew {
-			return nil, nil
+		now := c.clock.Now()
+		until := e.Rejections.HeldOff(target, now.Mono)
+		method, place := splitTarget(target)
+		c.report.rejected(ctx, RejectionInfo{
+			Grant: s.name, Subject: s.subject, Method: method, Target: place, HeldOff: until > now.Mono,
+		})
+		if until > now.Mono {
+			end := now.Wall.Add(time.Duration(until - now.Mono)).Round(0)
+			return nil, &HeldOffError{Until: end, Err: errRejectedToo}
 		}
 	}
 	for {
@@ -284,4 +274,15 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 			return next, nil
 		}
 	}
+}
+
+// errRejectedToo is why rejections are held off.
+var errRejectedToo = errors.New("tokencache: tokens that replaced rejected ones were rejected as well")
+
+// splitTarget splits "METHOD origin/path". The method is empty if there is none.
+func splitTarget(target string) (method, place string) {
+	if method, place, ok := strings.Cut(target, " "); ok {
+		return method, place
+	}
+	return "", target
 }

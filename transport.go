@@ -6,10 +6,11 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"golang.org/x/oauth2"
 
-	"github.com/tokencache/tokencache/internal/challenge"
+	"github.com/tokencache/tokencache/challenge"
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
@@ -35,9 +36,10 @@ import (
 // is not a *[Source], until its Token method returns. The request is not modified and its body is
 // closed exactly once. The response's Request is the caller's, without the token.
 type Transport struct {
-	// Source supplies the tokens. A source in the request's context takes its place, see
-	// [WithSource]; if every request has one, Source may be nil. Only the token of a *[Source] is
-	// renewed after a 401; any other source supplies tokens and nothing more.
+	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource];
+	// if every request has one, Source may be nil. After a 401 the token is renewed if the source is a
+	// *[Source], or has its methods TokenContext, Rejected and Accepted as a type that embeds one does;
+	// any other source supplies tokens and nothing more.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.
@@ -92,12 +94,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	state, err := stateOf(src)
+	own, ok := src.(*Source)
+	if !ok {
+		return t.foreign(req, src)
+	}
+	state, err := own.load()
 	if err != nil {
 		return nil, refuse(req, err)
-	}
-	if state == nil {
-		return t.foreign(req, src)
 	}
 	e, err := state.entry(req.Context())
 	if err != nil {
@@ -113,7 +116,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return resp, nil
 	}
-	return t.unauthorized(req, resp, state, e)
+	return t.unauthorized(req, resp, ownToken{state, e})
 }
 
 // CloseIdleConnections closes those of Base, if it can.
@@ -123,10 +126,17 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
+// A carried token is one that a request was sent with.
+type carried interface {
+	header() string
+	rejected(ctx context.Context, target string) (carried, error) // the token that replaces it
+	repeated(send func() (*http.Response, error)) (*http.Response, error)
+	answered(target string, rejected bool, sent time.Time) // what came of a repeated request
+}
+
 // unauthorized has a rejected token renewed, and repeats the request if that is possible.
-func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *source, e *entry.Entry) (*http.Response, error) {
+func (t *Transport) unauthorized(req *http.Request, resp *http.Response, tok carried) (*http.Response, error) {
 	target := origin.Target(req)
-	e.Rejections.Answered(target, true, clock.Monotonic())
 	ctx := req.Context()
 	if !replay.Hold(resp) {
 		// The renewal could be waiting for this response's connection.
@@ -134,8 +144,8 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		ctx, cancel = context.WithTimeout(ctx, replay.HoldTime)
 		defer cancel()
 	}
-	next, err := s.replace(ctx, e, target)
-	if err != nil || next == nil || next.Header() == e.Header() {
+	next, err := tok.rejected(ctx, target)
+	if err != nil || next.header() == tok.header() {
 		return resp, nil
 	}
 	if flight.Within(ctx) {
@@ -146,30 +156,98 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, s *sour
 		return resp, nil
 	}
 	resp.Body.Close()
-	resp, err = t.repeat(req, body, next)
+	sent := time.Now()
+	resp, err = next.repeated(func() (*http.Response, error) { return t.send(req, body, next.header(), true) })
 	if err == nil {
-		next.Rejections.Answered(target, t.rejects(resp), clock.Monotonic())
+		next.answered(target, t.rejects(resp), sent)
 	}
 	return resp, err
 }
 
-// repeat sends the request once more. A renewal waits for its answer.
-func (t *Transport) repeat(req *http.Request, body io.ReadCloser, e *entry.Entry) (*http.Response, error) {
-	e.BeginReplay()
-	defer e.EndReplay()
-	return t.send(req, body, e.Header(), true)
+// ownToken is the token of a *Source.
+type ownToken struct {
+	source *source
+	entry  *entry.Entry
+}
+
+func (o ownToken) header() string { return o.entry.Header() }
+
+func (o ownToken) rejected(ctx context.Context, target string) (carried, error) {
+	o.entry.Rejections.Answered(target, true, clock.Monotonic())
+	next, err := o.source.replace(ctx, o.entry, target)
+	return ownToken{o.source, next}, err
+}
+
+// repeated is counted, because a renewal waits for the answer.
+func (o ownToken) repeated(send func() (*http.Response, error)) (*http.Response, error) {
+	o.entry.BeginReplay()
+	defer o.entry.EndReplay()
+	return send()
+}
+
+func (o ownToken) answered(target string, rejected bool, _ time.Time) {
+	o.entry.Rejections.Answered(target, rejected, clock.Monotonic())
+}
+
+// A renewer is a source that can be told of rejections, as a *Source can: one that wraps it, say.
+type renewer interface {
+	TokenContext(ctx context.Context) (*oauth2.Token, error)
+	Rejected(ctx context.Context, tok *oauth2.Token, target string) (*oauth2.Token, error)
+	Accepted(tok *oauth2.Token, target string, sent time.Time)
+}
+
+// foreignToken is the token of a renewer.
+type foreignToken struct {
+	source renewer
+	token  *oauth2.Token
+}
+
+func (f foreignToken) header() string { return "Bearer " + f.token.AccessToken }
+
+func (f foreignToken) rejected(ctx context.Context, target string) (carried, error) {
+	next, err := f.source.Rejected(ctx, f.token, target)
+	if err == nil {
+		err = entry.Check(next)
+	}
+	return foreignToken{f.source, next}, err
+}
+
+func (f foreignToken) repeated(send func() (*http.Response, error)) (*http.Response, error) {
+	return send()
+}
+
+func (f foreignToken) answered(target string, rejected bool, sent time.Time) {
+	if !rejected { // otherwise it is told at the next request
+		f.source.Accepted(f.token, target, sent)
+	}
 }
 
 // foreign sends a request with the token of a source that is not a *Source.
 func (t *Transport) foreign(req *http.Request, src oauth2.TokenSource) (*http.Response, error) {
-	tok, err := src.Token()
+	source, renews := src.(renewer)
+	var tok *oauth2.Token
+	var err error
+	if renews {
+		tok, err = source.TokenContext(req.Context())
+	} else {
+		tok, err = src.Token()
+	}
 	if err == nil {
 		err = entry.Check(tok)
 	}
 	if err != nil {
 		return nil, refuse(req, err)
 	}
-	return t.send(req, req.Body, "Bearer "+tok.AccessToken, true)
+	sent := time.Now()
+	resp, err := t.send(req, req.Body, "Bearer "+tok.AccessToken, true)
+	switch {
+	case err != nil || !renews:
+		return resp, err
+	case t.rejects(resp):
+		return t.unauthorized(req, resp, foreignToken{source, tok})
+	}
+	source.Accepted(tok, origin.Target(req), sent)
+	return resp, nil
 }
 
 // send sends a copy of the request with the given body and Authorization header; clip as for
@@ -224,14 +302,6 @@ func (t *Transport) source(req *http.Request) (oauth2.TokenSource, error) {
 		return nil, errors.New("tokencache: Transport.Source is nil and the request's context has no source (see WithSource)")
 	}
 	return t.Source, nil
-}
-
-// stateOf returns the state of a source of ours, nil for any other.
-func stateOf(src oauth2.TokenSource) (*source, error) {
-	if s, ok := src.(*Source); ok {
-		return s.load()
-	}
-	return nil, nil
 }
 
 func (t *Transport) rejects(resp *http.Response) bool {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"sync"
 )
 
 // A Salt keys the hashes of one process. It is made by NewSalt and is safe for concurrent use.
@@ -24,46 +23,25 @@ func (s *Salt) Hash(secret string) uint64 {
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
-// Inputs are what a key is made of.
-type Inputs interface {
-	// Inputs calls add for each named value.
-	Inputs(add func(name, value string))
+// A Key collects the strings that a key is made of. It begins with Reset and is not safe for
+// concurrent use.
+type Key struct{ bytes []byte }
+
+// Reset begins a key. It clears the memory, which can hold a password of the key before.
+func (k *Key) Reset(salt *Salt) {
+	clear(k.bytes)
+	k.bytes = append(k.bytes[:0], salt[:]...)
 }
 
-// Key is a hash of a name and of inputs in the order in which they are added: short enough to be
-// cheap, and long enough that no two meet.
-func (s *Salt) Key(name string, in Inputs) [16]byte {
-	b := buffers.Get().(*buffer)
-	defer b.release()
-	b.bytes = append(b.bytes, s[:]...)
-	b.write(name)
-	in.Inputs(b.add)
-	sum := sha256.Sum256(b.bytes)
+// Add adds a string. Keys are the same only if the same strings were added in the same order.
+func (k *Key) Add(s string) {
+	k.bytes = binary.AppendUvarint(k.bytes, uint64(len(s)))
+	k.bytes = append(k.bytes, s...)
+}
+
+// Sum returns a hash of what was added: short enough to be cheap, and long enough that no two keys
+// meet.
+func (k *Key) Sum() [16]byte {
+	sum := sha256.Sum256(k.bytes)
 	return [16]byte(sum[:])
-}
-
-// A buffer collects what is hashed. Buffers are reused because services with many users make a key
-// per request.
-type buffer struct {
-	bytes []byte
-	add   func(name, value string)
-}
-
-var buffers = sync.Pool{New: func() any {
-	b := &buffer{}
-	b.add = func(name, value string) { b.write(name); b.write(value) }
-	return b
-}}
-
-// write prefixes each string with its length, so that ("ab", "c") is not ("a", "bc").
-func (b *buffer) write(s string) {
-	b.bytes = binary.AppendUvarint(b.bytes, uint64(len(s)))
-	b.bytes = append(b.bytes, s...)
-}
-
-// release clears the buffer, which can hold a password, before it is reused.
-func (b *buffer) release() {
-	clear(b.bytes)
-	b.bytes = b.bytes[:0]
-	buffers.Put(b)
 }

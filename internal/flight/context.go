@@ -35,6 +35,11 @@ func innermost(ctx context.Context) *Flight {
 // Within reports whether ctx belongs to a flight of any group.
 func Within(ctx context.Context) bool { return innermost(ctx) != nil }
 
+// Derived reports whether ctx belongs to the same flight as the context that it was made from.
+func Derived(ctx, from context.Context) bool {
+	return ctx != nil && innermost(ctx) == innermost(from)
+}
+
 // Untraced returns ctx without its httptrace, whose functions must not be called after the caller has
 // left.
 func Untraced(ctx context.Context) context.Context { return untraced{ctx} }

@@ -78,9 +78,13 @@ func port(u *url.URL) string {
 	return "443"
 }
 
-// Target returns what a request is for: its origin and path.
+// Target returns what a request is for: its method, origin and path.
 func Target(req *http.Request) string {
-	return req.URL.Scheme + "://" + req.URL.Host + req.URL.Path
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	return method + " " + req.URL.Scheme + "://" + req.URL.Host + req.URL.Path
 }
 
 // Loopback reports whether a host name always means this machine.

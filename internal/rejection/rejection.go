@@ -85,19 +85,22 @@ func (r *Record) Answered(target string, rejected bool, now int64) {
 	}
 }
 
-// MayRenew reports whether a rejection of this token by target is a reason to renew it now.
-func (r *Record) MayRenew(target string, now int64) bool {
+// HeldOff returns until when a rejection of this token by target is not a reason to renew it; a time
+// that is not after now if it is one.
+func (r *Record) HeldOff(target string, now int64) int64 {
 	h := r.history.Load()
 	if h == nil {
-		return true
+		return now
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.current != r || !h.heldOff(now) {
-		return true
+		return now
 	}
-	_, revoked := h.accepted[target]
-	return revoked
+	if _, revoked := h.accepted[target]; revoked {
+		return now
+	}
+	return h.until
 }
 
 // Reset forgets everything about the token.

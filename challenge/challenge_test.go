@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tokencache/tokencache/internal/challenge"
+	"github.com/tokencache/tokencache/challenge"
 )
 
 func TestChallenges(t *testing.T) {

@@ -1,4 +1,5 @@
-// Package challenge parses WWW-Authenticate header fields (RFC 9110 section 11.6.1).
+// Package challenge parses WWW-Authenticate header fields (RFC 9110 section 11.6.1), the answer of a
+// server to a request without acceptable credentials.
 package challenge
 
 import (

@@ -1,0 +1,35 @@
+package tokencache
+
+import (
+	"sync/atomic"
+
+	"github.com/tokencache/tokencache/internal/clock"
+	"github.com/tokencache/tokencache/internal/entry"
+	"github.com/tokencache/tokencache/internal/fingerprint"
+	"github.com/tokencache/tokencache/internal/flight"
+	"github.com/tokencache/tokencache/internal/spent"
+)
+
+// A Cache owns the tokens of one OAuth client at one authorization server, and makes the sources for
+// them. It is made by [New], is safe for concurrent use, and must not be copied. It has no goroutine
+// that no call asked for.
+type Cache struct {
+	// A pointer that fmt does not follow: nothing of the state is visible to it.
+	core atomic.Pointer[core]
+}
+
+// core is the state of a cache: its parts.
+type core struct {
+	cache      *Cache // whose state this is
+	cfg        Config
+	clock      clock.Clock
+	salt       fingerprint.Salt           // keys the hashes of this process
+	report     *reporter                  // tells hooks and log
+	endpoint   *endpoint                  // the authorization server
+	failures   *failures                  // what is answered from memory
+	spent      *spent.Memory              // refresh tokens that must not be sent again
+	shelf      *entry.Shelf               // level 2
+	flights    flight.Group[*entry.Entry] // one fetch per key
+	shutdown   chan struct{}              // held by the Shutdown at work
+	unaccepted atomic.Int32               // tokens since the last one that authenticated a revocation
+}
