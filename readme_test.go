@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -59,6 +60,46 @@ func TestEveryFileThatTheDocumentationLinksExists(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(dir), link[1])); err != nil {
 				t.Errorf("%s links to %s, which does not exist", dir, link[1])
+			}
+		}
+	}
+}
+
+// declaredIn returns the files of the root and of internal that declare each function, with and without
+// the name of its package: "Entry.Age" and "entry.Entry.Age".
+func declaredIn(t *testing.T) map[string][]string {
+	files := map[string][]string{}
+	function := regexp.MustCompile(`(?m)^func (?:\(\w* ?\*?(\w+)(?:\[\w+\])?\) )?(\w+)[\[(]`)
+	names, _ := filepath.Glob("*.go")
+	inside, _ := filepath.Glob("internal/*/*.go")
+	for _, file := range append(names, inside...) {
+		for _, m := range function.FindAllStringSubmatch(read(t, file), -1) {
+			name := strings.TrimPrefix(m[1]+"."+m[2], ".")
+			files[name] = append(files[name], file)
+			name = filepath.Base(filepath.Dir(file)) + "." + name
+			files[name] = append(files[name], file)
+		}
+	}
+	return files
+}
+
+// The page writes functions as name() and files as `name.go`. A function in a row of a table is declared in
+// one of the row's files.
+func TestEveryFunctionThatTheArchitectureNamesExists(t *testing.T) {
+	declared := declaredIn(t)
+	for _, line := range strings.Split(read(t, "docs/architecture.md"), "\n") {
+		var files []string
+		for _, m := range regexp.MustCompile("`([\\w/]+\\.go)`").FindAllStringSubmatch(line, -1) {
+			files = append(files, m[1])
+			if _, err := os.Stat(m[1]); err != nil {
+				t.Errorf("%s does not exist", m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile(`([\w.]+)\(\)`).FindAllStringSubmatch(line, -1) {
+			found := declared[m[1]]
+			here := slices.ContainsFunc(found, func(file string) bool { return slices.Contains(files, file) })
+			if isRow := strings.HasPrefix(line, "|") && len(files) > 0; len(found) == 0 || isRow && !here {
+				t.Errorf("%s is declared in %q, not in %q", m[1], found, files)
 			}
 		}
 	}
