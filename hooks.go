@@ -116,8 +116,10 @@ func (r *reporter) fetchStarted(ctx context.Context, f Fetch) {
 }
 
 func (r *reporter) fetchDone(ctx context.Context, f Fetch) {
-	level, attrs := slog.LevelDebug, []slog.Attr{slog.String("grant", f.Grant), slog.String("reason", f.Reason),
-		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class)}
+	level, attrs := slog.LevelDebug, []slog.Attr{
+		slog.String("grant", f.Grant), slog.String("reason", f.Reason),
+		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class),
+	}
 	if f.Err != nil {
 		level, attrs = slog.LevelWarn, append(attrs, slog.Any("error", f.Err))
 	}
