@@ -91,13 +91,15 @@ func TestErrorAnswers(t *testing.T) {
 	}
 }
 
+var sentinels = []error{
+	tokencache.ErrClosed, tokencache.ErrHeldOff, tokencache.ErrInvalidClient, tokencache.ErrInvalidGrant,
+	tokencache.ErrLocked, tokencache.ErrUnavailable, tokencache.ErrRefreshTokenSpent,
+}
+
 // wantKind checks that err is the given sentinel and none of the others.
 func wantKind(t *testing.T, err, kind error) {
 	t.Helper()
-	for _, sentinel := range []error{
-		tokencache.ErrClosed, tokencache.ErrHeldOff, tokencache.ErrInvalidClient, tokencache.ErrInvalidGrant,
-		tokencache.ErrLocked, tokencache.ErrUnavailable, tokencache.ErrRefreshTokenSpent,
-	} {
+	for _, sentinel := range sentinels {
 		if errors.Is(err, sentinel) != (sentinel == kind) {
 			t.Errorf("errors.Is(err, %q) is %v: %v", sentinel, errors.Is(err, sentinel), err)
 		}
@@ -208,4 +210,131 @@ func TestHeldOffErrorHasTheCause(t *testing.T) {
 		_, err = src.Token()
 		wantKind(w.T, err, tokencache.ErrClosed)
 	})
+}
+
+// oauthCodes are the error codes of RFC 6749 (sections 5.2 and 4.1.2.1), RFC 6750 and RFC 7009.
+var oauthCodes = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+	"access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
+	"invalid_token", "insufficient_scope", "unsupported_token_type",
+}
+
+// A secret that is an error code, or a part of one, does not change how an answer is read.
+func TestSecretLikeAnErrorCodeChangesNothing(t *testing.T) {
+	for _, code := range oauthCodes {
+		for name, outcome := range map[string]func(t *testing.T, code, secret string) string{
+			"password": outcomeOfAPassword, "session": outcomeOfASession, "renewal": outcomeOfARenewal, "revocation": outcomeOfARevocation,
+		} {
+			t.Run(name+"/"+code, func(t *testing.T) {
+				want := outcome(t, code, "looking-glass")
+				for _, secret := range []string{code, code[:9]} {
+					if got := outcome(t, code, secret); got != want {
+						t.Errorf("with the secret %q:\n%s\nwith another one:\n%s", secret, got, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// describe is what callers can tell from an error, in one line.
+func describe(err error) string {
+	var b strings.Builder
+	var e *tokencache.Error
+	if errors.As(err, &e) {
+		fmt.Fprintf(&b, "%d, code %q, permanent %v;", e.StatusCode, e.Code, e.Permanent)
+	}
+	var r *oauth2.RetrieveError
+	if errors.As(err, &r) {
+		fmt.Fprintf(&b, " RetrieveError with code %q;", r.ErrorCode)
+	}
+	for _, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			b.WriteString(" " + sentinel.Error() + ";")
+		}
+	}
+	fmt.Fprint(&b, " ", err)
+	return b.String()
+}
+
+// outcomeOf runs a test whose client has the given secret, and returns what it has written down.
+func outcomeOf(t *testing.T, b tokentest.Behaviour, secret string, test func(w *world, note func(string, error))) string {
+	t.Helper()
+	var lines []string
+	b.ClientSecret = secret
+	inBubble(t, b, func(cfg *tokencache.Config) { cfg.Auth = tokencache.ClientSecretBasic(secret) }, func(w *world) {
+		test(w, func(what string, err error) {
+			text := strings.ReplaceAll(describe(err), w.srv.URL, "https://as.example.com")
+			lines = append(lines, fmt.Sprintf("%s: %s; token requests: %d", what, text, w.fetches()))
+		})
+	})
+	return strings.Join(lines, "\n")
+}
+
+func refusalWith(code string) tokentest.Fault {
+	return tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`}
+}
+
+// A refused password is held off for longer than another failure, and for all keys that send it.
+func outcomeOfAPassword(t *testing.T, code, secret string) string {
+	return outcomeOf(t, tokentest.Behaviour{}, "client secret", func(w *world, note func(string, error)) {
+		w.srv.Fail("token", -1, refusalWith(code))
+		src := w.cache.Password("alice", secret)
+		_, err := src.Token()
+		note("first", err)
+		_, err = w.cache.Password("alice", secret, "another.scope").Token()
+		note("another key", err)
+		time.Sleep(2 * time.Minute)
+		_, err = src.Token()
+		note("after two minutes", err)
+	})
+}
+
+// A session whose refresh token was spent sends it no more.
+func outcomeOfASession(t *testing.T, code, secret string) string {
+	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+		w.srv.Fail("token", 1, refusalWith(code))
+		src := w.cache.RefreshToken("session", &oauth2.Token{RefreshToken: secret})
+		_, err := src.Token()
+		note("first", err)
+		time.Sleep(10 * time.Minute)
+		_, err = src.Token()
+		note("after ten minutes", err)
+	})
+}
+
+// A grant that cannot refresh starts anew.
+func outcomeOfARenewal(t *testing.T, code, secret string) string {
+	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+		src := w.cache.Password("alice", "wonderland")
+		w.token(src)
+		w.srv.Fail("token", 1, refusalWith(code))
+		time.Sleep(2 * time.Hour)
+		_, err := src.Token()
+		note("renewal", err)
+		time.Sleep(10 * time.Minute)
+		_, err = src.Token()
+		note("after ten minutes", err)
+	})
+}
+
+// A server need not revoke access tokens (RFC 7009 section 2.2.1).
+func outcomeOfARevocation(t *testing.T, code, secret string) string {
+	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		w.srv.Fail("revoke", 1, refusalWith(code))
+		note("revocation", src.Revoke(context.Background()))
+	})
+}
+
+// A code that no RFC defines can hold a secret.
+func TestSecretInACodeOfTheServersOwnIsReplaced(t *testing.T) {
+	a := fixedAnswer{status: 400, body: `{"error":"wonderland is wrong"}`}
+	_, err := a.asks(t, grantParams("password"), nil)
+	var e *tokencache.Error
+	if !errors.As(err, &e) || e.Code != "[redacted] is wrong" {
+		t.Errorf("error: %v", err)
+	}
+	wantKind(t, err, tokencache.ErrInvalidGrant)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/oauth2"
 
@@ -64,10 +65,11 @@ var encoders = []func(string) string{
 	func(s string) string { s = strconv.Quote(s); return s[1 : len(s)-1] },
 }
 
-// echoing replaces SECRET in a body by an escaped secret. A secret that is short, or like what stands for one, is
-// replaced by another.
+// echoing replaces SECRET in a body with an escaped secret. It uses userPassword in place of a secret
+// that is short, resembles "[redacted]" or is part of an error code, since those can appear in errors.
 func echoing(body, secret string, form uint8) (echo, used, escaped string) {
-	if len(secret) < 8 || strings.Contains("[redacted]", secret[:1]) || strings.ContainsAny(secret, "[]") || secret != strings.ToValidUTF8(secret, "") {
+	if len(secret) < 8 || strings.Contains("[redacted]", secret[:1]) || strings.ContainsAny(secret, "[]") ||
+		!utf8.ValidString(secret) || strings.Contains(strings.Join(oauthCodes, " "), secret) {
 		secret = userPassword
 	}
 	escaped = encoders[int(form)%len(encoders)](secret)

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -522,4 +523,78 @@ func TestHooksAndLogStayClean(t *testing.T) {
 		t.Errorf("not a full life: %v, %s", kinds, log.String())
 	}
 	wantNoSecret(t, "log", log.String())
+}
+
+// A secret of one letter leaves words as they are, and is hidden where it stands alone.
+func TestShortSecretLeavesWordsAsTheyAre(t *testing.T) {
+	ask := func(password, description string) (*tokencache.Error, error) {
+		t.Helper()
+		a := fixedAnswer{status: 400, body: `{"error":"invalid_grant","error_description":` + string(must(json.Marshal(description))) + `}`}
+		params := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {password}}
+		_, err := a.asks(t, params, nil)
+		var e *tokencache.Error
+		if !errors.As(err, &e) {
+			t.Fatalf("password %q: %v", password, err)
+		}
+		return e, err
+	}
+	const description = "The credentials did not match; failed attempts are counted"
+	_, want := ask("looking-glass", description)
+	for _, password := range []string{"a", "e", "i"} {
+		e, err := ask(password, description)
+		if err.Error() != want.Error() || e.Code != "invalid_grant" || e.Description != description || !e.Permanent {
+			t.Errorf("password %q: code %q, permanent %v, message %v, want %v", password, e.Code, e.Permanent, err, want)
+		}
+		wantKind(t, err, tokencache.ErrInvalidGrant)
+
+		e, err = ask(password, "Got '"+password+"', which did not match")
+		if e.Description != "Got '[redacted]', which did not match" || !strings.Contains(err.Error(), e.Description) {
+			t.Errorf("echo of the password %q: %v", password, err)
+		}
+		wantKind(t, err, tokencache.ErrInvalidGrant)
+	}
+}
+
+// One field, header value or line that shows a secret does not take the others with it.
+func TestRestOfAnAnswerWithASecretIsKept(t *testing.T) {
+	const secret = "looking/glass&1"
+	params := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {secret}}
+	for _, row := range []struct {
+		name, contentType, body string
+		description, kept       string
+	}{
+		{"escaped, in another field", "application/json", `{"error":"invalid_grant","error_description":"wrong password","sent":"pw=looking%2Fglass%261"}`,
+			"wrong password", `{"error":"invalid_grant","error_description":"wrong password","sent":"[redacted]"}`},
+		{"escaped, in a nested field", "application/json", `{"error":"invalid_grant","error_description":"wrong password","x":[{"sent":"a looking%2Fglass%261","y":"z"}]}`,
+			"wrong password", `{"error":"invalid_grant","error_description":"wrong password","x":[{"sent":"[redacted]","y":"z"}]}`},
+		{"plain, in the description", "application/json", `{"error":"invalid_grant","error_description":"the password looking/glass&1 is wrong","sent":"x"}`,
+			"the password [redacted] is wrong", `{"error":"invalid_grant","error_description":"the password [redacted] is wrong","sent":"x"}`},
+		{"escaped, in the description", "application/json", `{"error":"invalid_grant","error_description":"the password looking%2Fglass%261 is wrong","sent":"x"}`,
+			"[redacted]", `{"error":"invalid_grant","error_description":"[redacted]","sent":"x"}`},
+		{"plain and escaped", "application/json", `{"error":"invalid_grant","error_description":"looking/glass&1 is looking%2Fglass%261"}`,
+			"[redacted]", `{"error":"invalid_grant","error_description":"[redacted]"}`},
+		{"lines", "text/plain", "wrong password\npw=looking%2Fglass%261\nthe password looking/glass&1 is wrong\n",
+			"", "wrong password\n[redacted]\nthe password [redacted] is wrong\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			header := media(row.contentType)
+			header.Set("X-Request-Id", "id-1")
+			header["X-Debug"] = []string{"pw=looking%2Fglass%261", "second", "pw: " + secret}
+			_, err := fixedAnswer{400, header, row.body, nil}.asks(t, params, nil)
+			var e *tokencache.Error
+			var r *oauth2.RetrieveError
+			if !errors.As(err, &e) || !errors.As(err, &r) {
+				t.Fatalf("error: %v", err)
+			}
+			if e.Description != row.description || e.RequestID != "id-1" || !strings.Contains(err.Error(), row.description) {
+				t.Errorf("description %q, request ID %q: %v", e.Description, e.RequestID, err)
+			}
+			if string(r.Body) != row.kept {
+				t.Errorf("body %q, want %q", r.Body, row.kept)
+			}
+			if got := r.Response.Header["X-Debug"]; !slices.Equal(got, []string{"[redacted]", "second", "pw: [redacted]"}) {
+				t.Errorf("header values %q", got)
+			}
+		})
+	}
 }
