@@ -396,7 +396,7 @@ func TestUnauthorizedWithoutABodyIsHealed(t *testing.T) {
 func TestReplayIsACopyOfItsOwn(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		sent := 0
-		greedy := greedyBase(&sent)
+		greedy := mutatingBase(&sent)
 		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
 			if got := r.Header["X-Several"]; r.Method != "POST" || len(got) != 2 || len(r.Header["Authorization"]) != 1 || r.Header["X-Added"] != nil {
 				w.Errorf("request %d: %s %v", sent+1, r.Method, r.Header)
@@ -404,7 +404,7 @@ func TestReplayIsACopyOfItsOwn(t *testing.T) {
 			return greedy(r)
 		})}
 		req := newRequest(t, "POST", "https://api.example.com/", strings.NewReader("body"))
-		req.Header = roomyHeader()
+		req.Header = headerWithSpareCapacity()
 		w.status(tr.RoundTrip(req))
 	})
 }
