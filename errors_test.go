@@ -1,3 +1,6 @@
+// What callers can tell from an error, for the answers of real servers, and that a secret does not
+// change it (promise 9 in README.md).
+
 package tokencache_test
 
 import (
@@ -15,9 +18,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-const htmlPage = "<html><body><h1>500 Internal Server Error</h1></body></html>"
-
-// The error answers of real servers, and what callers can tell from each.
 func TestErrorAnswers(t *testing.T) {
 	html := media("text/html")
 	for _, row := range []struct {
@@ -27,37 +27,55 @@ func TestErrorAnswers(t *testing.T) {
 		kind              error // nil: none of the sentinels
 		permanent         bool
 	}{
-		{"RFC 6749", "password", fixedAnswer{status: 400, body: `{"error":"invalid_grant","error_description":"wrong password","error_uri":"https://as.example.com/e"}`},
-			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true},
-		{"RFC 6749 as a form", "password", fixedAnswer{400, media("application/x-www-form-urlencoded"), "error=invalid_grant&error_description=wrong+password", nil},
-			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true},
+		{
+			"RFC 6749", "password",
+			fixedAnswer{status: 400, body: `{"error":"invalid_grant","error_description":"wrong password","error_uri":"https://as.example.com/e"}`},
+			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true,
+		},
+		{
+			"RFC 6749 as a form", "password",
+			fixedAnswer{400, media("application/x-www-form-urlencoded"), "error=invalid_grant&error_description=wrong+password", nil},
+			"invalid_grant", "wrong password", tokencache.ErrInvalidGrant, true,
+		},
 		{"invalid client", "client_credentials", fixedAnswer{status: 401, body: `{"error":"invalid_client"}`}, "invalid_client", "", tokencache.ErrInvalidClient, true},
 		{"invalid client with 400", "password", fixedAnswer{status: 400, body: `{"error":"invalid_client"}`}, "invalid_client", "", tokencache.ErrInvalidClient, true},
 		{"invalid scope", "password", fixedAnswer{status: 400, body: `{"error":"invalid_scope"}`}, "invalid_scope", "", nil, true},
-		{"camel case", "client_credentials", fixedAnswer{status: 401, body: `{"error":"unauthorized","errorDescription":"An Authentication object was not found"}`},
-			"unauthorized", "", tokencache.ErrInvalidClient, true},
-		{"finAPI, bad user", "password", fixedAnswer{status: 400, body: `{"errors":[{"message":"Falsches Passwort","code":"BAD_REQUEST","type":"BUSINESS"}],"date":"2018-01-01 00:00:00.000","requestId":"selfgen-1","endpoint":"https://finapi.io","authContext":"1/2","bank":null}`},
-			"", "", tokencache.ErrInvalidGrant, true},
-		{"finAPI, locked", "password", fixedAnswer{status: 423, body: `{"errors":[{"message":"The requested resource is locked","code":"LOCKED","type":"TECHNICAL"}]}`},
-			"", "", tokencache.ErrLocked, true},
+		{
+			"camel case", "client_credentials",
+			fixedAnswer{status: 401, body: `{"error":"unauthorized","errorDescription":"An Authentication object was not found"}`},
+			"unauthorized", "", tokencache.ErrInvalidClient, true,
+		},
+		{
+			"finAPI, bad user", "password",
+			fixedAnswer{status: 400, body: `{"errors":[{"message":"Falsches Passwort","code":"BAD_REQUEST","type":"BUSINESS"}],"date":"2018-01-01 00:00:00.000","requestId":"selfgen-1","endpoint":"https://finapi.io","authContext":"1/2","bank":null}`},
+			"", "", tokencache.ErrInvalidGrant, true,
+		},
+		{
+			"finAPI, locked", "password",
+			fixedAnswer{status: 423, body: `{"errors":[{"message":"The requested resource is locked","code":"LOCKED","type":"TECHNICAL"}]}`},
+			"", "", tokencache.ErrLocked, true,
+		},
 		{"Moov, free text", "client_credentials", fixedAnswer{status: 400, body: `{"error":"expected a scope"}`}, "expected a scope", "", nil, true},
 		{"Moov, fields", "refresh_token", fixedAnswer{status: 422, body: `{"scope":"is required","refresh_token":"is malformed"}`}, "", "", tokencache.ErrRefreshTokenSpent, true},
 		{"Moov, nested", "client_credentials", fixedAnswer{status: 422, body: `{"token":{"hint":"unknown"}}`}, "", "", nil, true},
-		{"Sensibill", "authorization_code", fixedAnswer{status: 401, body: `{"name":"AuthorizationError","correlationID":"4692-1557955193","message":"not authorized","extras":{"code":"cannot_authenticate"}}`},
-			"", "", tokencache.ErrInvalidGrant, true},
+		{
+			"Sensibill", "authorization_code",
+			fixedAnswer{status: 401, body: `{"name":"AuthorizationError","correlationID":"4692-1557955193","message":"not authorized","extras":{"code":"cannot_authenticate"}}`},
+			"", "", tokencache.ErrInvalidGrant, true,
+		},
 		{"figo", "client_credentials", fixedAnswer{status: 400, body: `{"error":{"code":30000,"description":"bad","name":"x"},"status":400}`}, "", "", nil, true},
-		{"number", "client_credentials", fixedAnswer{status: 400, body: `{"error":42}`}, "", "", nil, true},
+		{"a number", "client_credentials", fixedAnswer{status: 400, body: `{"error":42}`}, "", "", nil, true},
 		{"empty 400", "client_credentials", fixedAnswer{status: 400}, "", "", nil, false},
 		{"empty 401", "client_credentials", fixedAnswer{status: 401}, "", "", tokencache.ErrInvalidClient, true},
 		{"empty 403", "client_credentials", fixedAnswer{status: 403}, "", "", nil, true},
 		{"empty object", "client_credentials", fixedAnswer{status: 400, body: `{}`}, "", "", nil, false},
 		{"HTML 404", "client_credentials", fixedAnswer{404, html, htmlPage, nil}, "", "", nil, false},
 		{"text 404", "client_credentials", fixedAnswer{404, media("text/plain; charset=utf-8"), "404 page not found\n", nil}, "", "", nil, false},
-		{"a word", "client_credentials", fixedAnswer{400, media("text/plain"), "Blocked", nil}, "", "", nil, false},
+		{"one word", "client_credentials", fixedAnswer{400, media("text/plain"), "Blocked", nil}, "", "", nil, false},
 		{"HTML as text", "client_credentials", fixedAnswer{400, media("text/plain"), `<a href="x">bad</a>`, nil}, "", "", nil, false},
 		{"HTML 500", "password", fixedAnswer{500, html, htmlPage, nil}, "", "", tokencache.ErrUnavailable, false},
 		{"array", "client_credentials", fixedAnswer{status: 400, body: `["bad"]`}, "", "", nil, false},
-		{"spent refresh token", "refresh_token", fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}, "invalid_request", "", tokencache.ErrInvalidGrant, true},
+		{"invalid request for a refresh", "refresh_token", fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}, "invalid_request", "", tokencache.ErrInvalidGrant, true},
 		{"invalid request", "password", fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}, "invalid_request", "", nil, true},
 		{"bad password, 401", "password", fixedAnswer{status: 401, body: `{"error":"access_denied"}`}, "access_denied", "", tokencache.ErrInvalidGrant, true},
 		{"invalid grant, 401", "refresh_token", fixedAnswer{status: 401, body: `{"error":"invalid_grant"}`}, "invalid_grant", "", tokencache.ErrInvalidGrant, true},
@@ -91,12 +109,9 @@ func TestErrorAnswers(t *testing.T) {
 	}
 }
 
-var sentinels = []error{
-	tokencache.ErrClosed, tokencache.ErrHeldOff, tokencache.ErrInvalidClient, tokencache.ErrInvalidGrant,
-	tokencache.ErrLocked, tokencache.ErrUnavailable, tokencache.ErrRefreshTokenSpent,
-}
+const htmlPage = "<html><body><h1>500 Internal Server Error</h1></body></html>"
 
-// wantKind checks that err is the given sentinel and none of the others.
+// wantKind checks that err is the given sentinel and no other one; a nil kind is none of them.
 func wantKind(t *testing.T, err, kind error) {
 	t.Helper()
 	for _, sentinel := range sentinels {
@@ -106,7 +121,12 @@ func wantKind(t *testing.T, err, kind error) {
 	}
 }
 
-// wantRetrieveError checks what code written for x/oauth2 finds.
+var sentinels = []error{
+	tokencache.ErrClosed, tokencache.ErrHeldOff, tokencache.ErrInvalidClient, tokencache.ErrInvalidGrant,
+	tokencache.ErrLocked, tokencache.ErrUnavailable, tokencache.ErrRefreshTokenSpent,
+}
+
+// wantRetrieveError checks the RetrieveError that code written for x/oauth2 looks for.
 func wantRetrieveError(t *testing.T, err error, a fixedAnswer) {
 	t.Helper()
 	var r *oauth2.RetrieveError
@@ -120,7 +140,7 @@ func wantRetrieveError(t *testing.T, err error, a fixedAnswer) {
 		t.Errorf("body %q, want %q", body, a.body)
 	}
 	if r.Error() == "" {
-		t.Error("it has no text")
+		t.Error("the RetrieveError has no text")
 	}
 }
 
@@ -160,7 +180,7 @@ func TestRequestIDAndRetryAfter(t *testing.T) {
 	})
 }
 
-// What a server sends cannot forge a line of a log, or flood it.
+// A server can neither forge a line of a log nor flood the log.
 func TestErrorTextIsOneShortLine(t *testing.T) {
 	a := fixedAnswer{status: 400, body: `{"error":"bad\nlevel=INFO","error_description":"` + strings.Repeat(`é\r\n`, 10_000) + `"}`}
 	_, err := a.asks(t, grantParams("password"), nil)
@@ -173,7 +193,7 @@ func TestErrorTextIsOneShortLine(t *testing.T) {
 	}
 }
 
-func TestDialectReadsFailures(t *testing.T) {
+func TestDialectReadsErrorAnswers(t *testing.T) {
 	a := fixedAnswer{status: 423, body: `{"errors":[{"code":"LOCKED"}],"requestId":"selfgen-1"}`}
 	_, err := a.asks(t, grantParams("password"), func(cfg *tokencache.Config) {
 		cfg.Dialect.Failure = func(e *tokencache.Error, header http.Header, body []byte) {
@@ -190,8 +210,8 @@ func TestDialectReadsFailures(t *testing.T) {
 	wantKind(t, err, tokencache.ErrInvalidGrant)
 }
 
-// An error from memory is the same error, and says that it is from memory.
-func TestHeldOffErrorHasTheCause(t *testing.T) {
+// An error from memory wraps the original error and says until when it is held off.
+func TestHeldOffErrorWrapsTheOriginal(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wrong")
 		_, _ = src.Token()
@@ -212,13 +232,6 @@ func TestHeldOffErrorHasTheCause(t *testing.T) {
 	})
 }
 
-// oauthCodes are the error codes of RFC 6749 (sections 5.2 and 4.1.2.1), RFC 6750 and RFC 7009.
-var oauthCodes = []string{
-	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
-	"access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
-	"invalid_token", "insufficient_scope", "unsupported_token_type",
-}
-
 // A secret that is an error code, or a part of one, does not change how an answer is read.
 func TestSecretLikeAnErrorCodeChangesNothing(t *testing.T) {
 	for _, code := range oauthCodes {
@@ -237,7 +250,29 @@ func TestSecretLikeAnErrorCodeChangesNothing(t *testing.T) {
 	}
 }
 
-// describe is what callers can tell from an error, in one line.
+// oauthCodes are the error codes of RFC 6749 (sections 5.2 and 4.1.2.1), RFC 6750 and RFC 7009.
+var oauthCodes = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+	"access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
+	"invalid_token", "insufficient_scope", "unsupported_token_type",
+}
+
+// outcomeOf runs a test with the given client secret and returns what it has noted, with the number
+// of token requests.
+func outcomeOf(t *testing.T, b tokentest.Behaviour, secret string, test func(w *world, note func(string, error))) string {
+	t.Helper()
+	var lines []string
+	b.ClientSecret = secret
+	inBubble(t, b, func(cfg *tokencache.Config) { cfg.Auth = tokencache.ClientSecretBasic(secret) }, func(w *world) {
+		test(w, func(what string, err error) {
+			text := strings.ReplaceAll(describe(err), w.srv.URL, "https://as.example.com")
+			lines = append(lines, fmt.Sprintf("%s: %s; token requests: %d", what, text, w.fetches()))
+		})
+	})
+	return strings.Join(lines, "\n")
+}
+
+// describe returns everything that callers can tell from an error, in one line.
 func describe(err error) string {
 	var b strings.Builder
 	var e *tokencache.Error
@@ -257,25 +292,13 @@ func describe(err error) string {
 	return b.String()
 }
 
-// outcomeOf runs a test whose client has the given secret, and returns what it has written down.
-func outcomeOf(t *testing.T, b tokentest.Behaviour, secret string, test func(w *world, note func(string, error))) string {
-	t.Helper()
-	var lines []string
-	b.ClientSecret = secret
-	inBubble(t, b, func(cfg *tokencache.Config) { cfg.Auth = tokencache.ClientSecretBasic(secret) }, func(w *world) {
-		test(w, func(what string, err error) {
-			text := strings.ReplaceAll(describe(err), w.srv.URL, "https://as.example.com")
-			lines = append(lines, fmt.Sprintf("%s: %s; token requests: %d", what, text, w.fetches()))
-		})
-	})
-	return strings.Join(lines, "\n")
-}
-
+// refusalWith returns an answer that refuses a request with an error code.
 func refusalWith(code string) tokentest.Fault {
 	return tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`}
 }
 
-// A refused password is held off for longer than another failure, and for all keys that send it.
+// outcomeOfAPassword shows whether the password counts as refused: it is then held off for longer,
+// and for all keys that send it.
 func outcomeOfAPassword(t *testing.T, code, secret string) string {
 	return outcomeOf(t, tokentest.Behaviour{}, "client secret", func(w *world, note func(string, error)) {
 		w.srv.Fail("token", -1, refusalWith(code))
@@ -290,7 +313,7 @@ func outcomeOfAPassword(t *testing.T, code, secret string) string {
 	})
 }
 
-// A session whose refresh token was spent sends it no more.
+// outcomeOfASession shows whether the refresh token is spent: it is then not sent again.
 func outcomeOfASession(t *testing.T, code, secret string) string {
 	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
 		w.srv.Fail("token", 1, refusalWith(code))
@@ -303,7 +326,7 @@ func outcomeOfASession(t *testing.T, code, secret string) string {
 	})
 }
 
-// A grant that cannot refresh starts anew.
+// outcomeOfARenewal shows whether the password is sent after the refresh was refused.
 func outcomeOfARenewal(t *testing.T, code, secret string) string {
 	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
 		src := w.cache.Password("alice", "wonderland")
@@ -318,7 +341,8 @@ func outcomeOfARenewal(t *testing.T, code, secret string) string {
 	})
 }
 
-// A server need not revoke access tokens (RFC 7009 section 2.2.1).
+// outcomeOfARevocation shows whether the refusal is an error: unsupported_token_type is not (RFC
+// 7009 section 2.2.1).
 func outcomeOfARevocation(t *testing.T, code, secret string) string {
 	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
 		src := w.cache.ClientCredentials()
@@ -328,8 +352,8 @@ func outcomeOfARevocation(t *testing.T, code, secret string) string {
 	})
 }
 
-// A code that no RFC defines can hold a secret.
-func TestSecretInACodeOfTheServersOwnIsReplaced(t *testing.T) {
+// A code that no RFC defines can contain a secret.
+func TestSecretInAnUnknownErrorCodeIsReplaced(t *testing.T) {
 	a := fixedAnswer{status: 400, body: `{"error":"wonderland is wrong"}`}
 	_, err := a.asks(t, grantParams("password"), nil)
 	var e *tokencache.Error
