@@ -187,8 +187,8 @@ func leak(text string) string {
 
 // TestLeakFindsSecrets tests the check itself.
 func TestLeakFindsSecrets(t *testing.T) {
-	type Careless struct{ Secret string }
-	for way, text := range renderings(Careless{clientSecret}) {
+	type showsAll struct{ Secret string }
+	for way, text := range renderings(showsAll{clientSecret}) {
 		if leak(text) == "" && way != "text" {
 			t.Errorf("not found under %s: %s", way, text)
 		}

@@ -299,7 +299,7 @@ func TestRequestFailsWhenItsContextEndsDuringTheFetch(t *testing.T) {
 }
 
 func TestCallersRequestIsNotModified(t *testing.T) {
-	ours := func(w *world) oauth2.TokenSource { return w.cache.ClientCredentials() }
+	own := func(w *world) oauth2.TokenSource { return w.cache.ClientCredentials() }
 	foreign := func(*world) oauth2.TokenSource { return foreignToken("abc") }
 	none := func(*world) oauth2.TokenSource { return nil }
 	for _, row := range []struct {
@@ -308,9 +308,9 @@ func TestCallersRequestIsNotModified(t *testing.T) {
 		header http.Header
 		sent   int
 	}{
-		{"replayed", ours, headerWithSpareCapacity(), 2},
-		{"nil header", ours, nil, 2},
-		{"empty header", ours, http.Header{}, 2},
+		{"replayed", own, headerWithSpareCapacity(), 2},
+		{"nil header", own, nil, 2},
+		{"empty header", own, http.Header{}, 2},
 		{"foreign source", foreign, headerWithSpareCapacity(), 1},
 		{"no source", none, headerWithSpareCapacity(), 0},
 	} {
