@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
@@ -9,6 +10,7 @@ import (
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/holdoff"
 	"github.com/tokencache/tokencache/internal/spent"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/internal/wire"
 )
 
@@ -73,4 +75,8 @@ func (c *Cache) Close() error {
 func (c *core) close() {
 	c.flights.Close()
 	c.shelf.Recheck()
+}
+
+func init() {
+	testhook.SetWall = func(cache any, wall func() time.Time) { cache.(*Cache).core.Load().clock.Wall = wall }
 }

@@ -1,9 +1,13 @@
 package tokencache
 
-import "time"
+import (
+	"time"
+
+	"github.com/tokencache/tokencache/internal/testhook"
+)
 
 // SetWall replaces a cache's reading of the wall clock, so that tests can step it.
-func SetWall(c *Cache, wall func() time.Time) { c.core.Load().clock.Wall = wall }
+func SetWall(c *Cache, wall func() time.Time) { testhook.SetWall(c, wall) }
 
 // Remembered is how many replaced tokens a cache holds, dead ones included.
 func Remembered(c *Cache) int {

@@ -4,5 +4,3 @@ package tokencache_test
 
 // many is how many callers a storm has.
 const many = 10_000
-
-const simulationPart = 1
