@@ -54,7 +54,7 @@ func TestSessionsAndTheProcessRememberApart(t *testing.T) {
 			}
 		}
 	}
-	if m.Of("alice") != m.Of("alice") {
+	if alice := m.Of("alice"); m.Of("alice") != alice {
 		t.Error("a session has two memories")
 	}
 }
