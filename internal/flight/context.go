@@ -37,7 +37,12 @@ func Within(ctx context.Context) bool { return innermost(ctx) != nil }
 
 // Untraced returns ctx without its httptrace, whose functions must not be called after the caller has
 // left.
-func Untraced(ctx context.Context) context.Context { return untraced{ctx} }
+func Untraced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
+		// Hides the network part of the trace, which httptrace keeps elsewhere.
+		ConnectStart: func(string, string) {},
+	})
+}
 
 type untraced struct{ context.Context }
 

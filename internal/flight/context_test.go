@@ -3,6 +3,7 @@ package flight_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http/httptrace"
 	"testing"
 	"testing/synctest"
@@ -111,5 +112,39 @@ func TestUntracedHidesTheTraceAndNothingElse(t *testing.T) {
 	}
 	if calls != 0 {
 		t.Errorf("the trace was called %d times", calls)
+	}
+}
+
+func TestTraceOfACallerDoesNotSeeWhatItsFlightDoes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	g := newGroup(t)
+	calls := 0
+	g.within(traced(t.Context(), func() { calls++ }), "key", func(ctx context.Context, _ *flight.Flight) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.GetConn != nil {
+			trace.GetConn("host")
+		}
+		own := 0
+		conn, err = new(net.Dialer).DialContext(traced(ctx, func() { own++ }), "tcp", l.Addr().String())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+		if own != 2 {
+			t.Errorf("a trace made in the flight was called %d times, want for the start and the end of the connection", own)
+		}
+	})
+	if calls != 0 {
+		t.Errorf("the trace of the caller was called %d times", calls)
 	}
 }
