@@ -276,7 +276,10 @@ func TestFlightIsNestedInOneOfTheSameGroup(t *testing.T) {
 		g.within(t.Context(), "a", func(ctx context.Context, f *flight.Flight) {
 			want(f, false)
 			g.within(ctx, "b", func(_ context.Context, f *flight.Flight) { want(f, true) })
-			other.within(ctx, "a", func(_ context.Context, f *flight.Flight) { want(f, false) })
+			other.within(ctx, "a", func(ctx context.Context, f *flight.Flight) {
+				want(f, false)
+				g.within(ctx, "b", func(_ context.Context, f *flight.Flight) { want(f, true) })
+			})
 			g.within(t.Context(), "c", func(_ context.Context, f *flight.Flight) { want(f, false) })
 		})
 	})
