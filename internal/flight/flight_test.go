@@ -264,6 +264,22 @@ func TestWaitingForAFlightFromInsideOfItIsAnError(t *testing.T) {
 	})
 }
 
+func TestContextThatIsKeptFromAFlightCanWaitForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t)
+		var kept context.Context
+		g.within(t.Context(), "key", func(ctx context.Context, _ *flight.Flight) { kept = context.WithoutCancel(ctx) })
+		if g.Inside(kept, "key") {
+			t.Error("Inside says that the flight were under way")
+		}
+		g.within(kept, "key", func(ctx context.Context, _ *flight.Flight) {
+			if !g.Inside(ctx, "key") {
+				t.Error("the second flight does not know itself")
+			}
+		})
+	})
+}
+
 func TestFlightIsNestedInOneOfTheSameGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, other := newGroup(t), newGroup(t)
