@@ -24,14 +24,11 @@ func TestClosedGroupStartsNoFlights(t *testing.T) {
 		if !g.Closed() {
 			t.Error("Closed() = false after Close")
 		}
-		val, mine, err := g.Do(t.Context(), "key", func(context.Context, *flight.Flight) (string, error) {
-			t.Error("a flight was started")
-			return "value", nil
-		})
+		val, mine, err := g.Do(t.Context(), "key", g.never)
 		if val != "" || mine || err != errClosed {
 			t.Errorf("got %q, %t, %v, want ErrClosed", val, mine, err)
 		}
-		g.Go(t.Context(), "key", func(context.Context, *flight.Flight) (string, error) { t.Error("Go started a flight"); return "", nil })
+		g.Go(t.Context(), "key", g.never)
 		g.Aside(func(context.Context) { t.Error("Aside called its function") })
 		synctest.Wait()
 		if err := g.do(privileged, "key", nothing); err != nil {

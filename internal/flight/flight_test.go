@@ -45,6 +45,12 @@ func (g *group) within(ctx context.Context, key string, fn func(context.Context,
 	}
 }
 
+// never is the body of a flight that must not be started.
+func (g *group) never(context.Context, *flight.Flight) (string, error) {
+	g.Error("a flight was started")
+	return "", nil
+}
+
 func TestCallersOfOneKeyShareOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t)
@@ -114,7 +120,7 @@ func TestGoDoesNotWaitAndCanBeJoined(t *testing.T) {
 		if d := time.Since(begin); d != 0 {
 			t.Errorf("Go took %v", d)
 		}
-		val, mine, err := g.Do(t.Context(), "key", nil)
+		val, mine, err := g.Do(t.Context(), "key", g.never)
 		if val != "value" || mine || err != nil || time.Since(begin) != time.Second {
 			t.Errorf("joining it gave %q, %t, %v after %v", val, mine, err, time.Since(begin))
 		}
@@ -143,7 +149,7 @@ func TestCallerLeavesWhenItsContextEndsAndTheFlightGoesOn(t *testing.T) {
 		}
 		leaves(first, time.Second)
 		leaves(second, 2*time.Second)
-		if val, _, err := g.Do(t.Context(), "key", nil); val != "value" || err != nil || time.Since(begin) != 3*time.Second {
+		if val, _, err := g.Do(t.Context(), "key", g.never); val != "value" || err != nil || time.Since(begin) != 3*time.Second {
 			t.Errorf("the last caller got %q, %v after %v, want the value after 3s", val, err, time.Since(begin))
 		}
 		callers.Wait()
@@ -230,7 +236,7 @@ func TestWaitingForAFlightFromInsideOfItIsAnError(t *testing.T) {
 	reentrant := func(t *testing.T, g *group, ctx context.Context, key string) {
 		t.Helper()
 		begin := time.Now()
-		val, mine, err := g.Do(ctx, key, nil)
+		val, mine, err := g.Do(ctx, key, g.never)
 		if val != "" || mine || err != errReentrant || time.Since(begin) != 0 {
 			t.Errorf("%q from inside: got %q, %t, %v after %v, want an error at once", key, val, mine, err, time.Since(begin))
 		}
