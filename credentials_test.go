@@ -1,10 +1,12 @@
 package tokencache_test
 
+// Promise 6, first half: a refused password is not sent a third time. The other failures are in
+// holdoff_test.go.
+
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,255 +19,6 @@ import (
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-// Row O: a server counts by user, so the sources of one user count together.
-func TestAWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
-		ask := func(context.Context) (string, error) { return "wrong", nil }
-		sources := []*tokencache.Source{
-			w.cache.Password("alice", "wrong"), w.cache.Password("alice", "wrong", "a"), w.cache.Password("alice", "wrong", "b"),
-			w.cache.Password("alice", "wrong", "c"), w.cache.PasswordFunc("alice", ask),
-		}
-		askAll := func() {
-			var calls sync.WaitGroup
-			for _, src := range sources {
-				calls.Go(func() {
-					if _, err := src.Token(); err == nil {
-						w.Error("a wrong password got a token")
-					}
-				})
-			}
-			calls.Wait()
-		}
-		askAll()
-		w.wantFetches(1)
-		time.Sleep(time.Hour)
-		askAll()
-		w.wantFetches(2)
-		time.Sleep(24 * time.Hour)
-		askAll()
-		w.wantFetches(2)
-		sources[3].Reset()
-		askAll()
-		w.wantFetches(3)
-	})
-}
-
-// Promise 6, where it is least expected to be needed.
-func TestPasswordCountsHoweverOddlyItIsRefused(t *testing.T) {
-	run := func(name, password string, fault tokentest.Fault, change func(*tokencache.Config)) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-				if fault.Status != 0 {
-					w.srv.Fail("token", -1, fault)
-				}
-				src := w.cache.Password("alice", password)
-				for range 200 {
-					if _, err := src.Token(); err == nil {
-						w.Fatal("no error")
-					}
-					time.Sleep(30 * time.Second)
-				}
-				w.wantFetches(2)
-			})
-		})
-	}
-	refusal := `{"error":"invalid_grant"}`
-	run("no password", "", tokentest.Fault{}, nil)
-	run("broken off", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
-	run("too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
-	run("no gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
-	run("dialect that panics", "wrong", tokentest.Fault{Status: 400, Body: refusal}, func(cfg *tokencache.Config) {
-		cfg.Dialect.Failure = func(*tokencache.Error, http.Header, []byte) { panic("boom") }
-	})
-}
-
-// sender is a grant that sends a user's credentials by itself.
-type sender struct{ variant, url string }
-
-func (sender) Name() string { return "sender" }
-
-func (g sender) Inputs(add func(name, value string)) { add("variant", g.variant) }
-
-func (g sender) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	req, err := http.NewRequest(http.MethodPost, g.url, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.SetBasicAuth("alice", "wrong")
-	_, err = c.Send(ctx, "login", req)
-	return nil, err
-}
-
-func TestRefusedCredentialsOfAGrantAreRememberedForAllItsKeys(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
-		for i := range 5 {
-			_, _ = w.cache.Source(sender{fmt.Sprint(i), w.srv.TokenURL()}).Token()
-		}
-		w.wantFetches(1)
-	})
-}
-
-// User code passes on the errors of other fetches, caches and transports. They are not taken for those of the request at
-// hand.
-
-// elsewhere returns a source of another cache, at a server that always gives the same answer.
-func elsewhere(w *world, status int, body string) *tokencache.Source {
-	w.Helper()
-	answer := roundTrip(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: req,
-			Header: http.Header{"Content-Type": {"application/json"}}}, nil
-	})
-	cache, err := tokencache.New(tokencache.Config{TokenURL: "https://elsewhere.example.com/token", ClientID: "workload",
-		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: answer}})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return cache.ClientCredentials()
-}
-
-func TestPasswordThatWasNotSentIsNotRefused(t *testing.T) {
-	var assertion *tokencache.Source
-	failing := true
-	change := func(cfg *tokencache.Config) {
-		auth := cfg.Auth
-		cfg.Auth = func(ctx context.Context, id string, h http.Header, p url.Values) error {
-			if failing {
-				if _, err := assertion.TokenContext(ctx); err != nil {
-					return err
-				}
-			}
-			return auth(ctx, id, h, p)
-		}
-	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-		assertion = elsewhere(w, 500, "")
-		alice := w.cache.Password("alice", "wonderland")
-		for range 3 {
-			if _, err := alice.Token(); err == nil {
-				w.Error("no error")
-			}
-			time.Sleep(6 * time.Minute)
-		}
-		failing = false
-		w.token(alice)
-	})
-}
-
-// A transport ends a request by cancelling it: the server has had the password.
-func TestTransportThatCancelsIsAFailure(t *testing.T) {
-	change := func(cfg *tokencache.Config) {
-		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
-			ctx, cancel := context.WithCancel(req.Context())
-			defer time.AfterFunc(2*time.Second, cancel).Stop()
-			return base.RoundTrip(req.WithContext(ctx))
-		})}
-	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Latency: 10 * time.Second, After: true})
-		for range 10 {
-			if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
-				w.Error("no error")
-			}
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
-	for name, vault := range map[string]func(w *world) *tokencache.Source{
-		"client refused": func(w *world) *tokencache.Source { return elsewhere(w, 401, `{"error":"invalid_client"}`) },
-		"busy":           func(w *world) *tokencache.Source { return elsewhere(w, 503, "") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				vault := vault(w)
-				alice := w.cache.PasswordFunc("alice", func(ctx context.Context) (string, error) {
-					_, err := vault.TokenContext(ctx)
-					return "", err
-				})
-				if _, err := alice.Token(); err == nil {
-					w.Error("no error")
-				}
-				w.token(w.cache.ClientCredentials())
-			})
-		})
-	}
-}
-
-func TestGrantWhoseSecondStepIsHeldOffIsHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		second := elsewhere(w, 503, "")
-		_, _ = second.Token()
-		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := w.cache.RequestToken(ctx, grantParams("client_credentials")); err != nil {
-				return nil, err
-			}
-			return second.TokenContext(ctx)
-		}))
-		for range 100 {
-			if _, err := src.Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Fatalf("got %v, want ErrHeldOff", err)
-			}
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestClosedCacheOfAGrantLeavesTheTokenInService(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		other := newWorld(t, w.srv, nil)
-		assertion := other.cache.ClientCredentials("assertion")
-		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := assertion.TokenContext(ctx); err != nil {
-				time.Sleep(time.Second)
-				return nil, err
-			}
-			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
-		}))
-		w.token(src)
-		w.srv.Update(func(b *tokentest.Behaviour) {
-			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/broken" }
-		})
-		other.cache.Close()
-		broken := make(chan int)
-		go func() { broken <- w.get(w.client(src), "/broken") }()
-		time.Sleep(time.Second / 2) // the renewal is under way
-		if good := w.get(w.client(src), "/good"); good != 200 {
-			w.Errorf("got %d, want 200", good)
-		}
-		if got := <-broken; got != 401 {
-			w.Errorf("got %d, want 401", got)
-		}
-	})
-}
-
-// laterFails is a grant whose second request fails after the first has accepted the password.
-type laterFails struct{ scripted }
-
-func (laterFails) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	if _, err := c.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
-		return nil, err
-	}
-	return c.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
-}
-
-func TestAcceptedPasswordIsNotHeldOffForALaterFailure(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		var class string
-		change := tokencache.Config{TokenURL: w.srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-			HTTPClient: w.srv.Client(), Hooks: tokencache.Hooks{FetchDone: func(_ context.Context, f tokencache.Fetch) { class = f.Class }}}
-		cache, err := tokencache.New(change)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if _, err := cache.Source(laterFails{newScripted(nil)}).Token(); err == nil || class != "permanent" {
-			w.Errorf("got %v of class %q, want a permanent refusal of the second request", err, class)
-		}
-	})
-}
 
 // Row O.
 func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
@@ -301,7 +54,158 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
 }
 
-func TestPasswordFunctionIsAskedAgainAndAChangedAnswerEndsTheHoldOff(t *testing.T) {
+// Promise 6, for a job that runs once a night.
+func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+		for range 7 {
+			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
+				w.Errorf("got %v, want ErrInvalidGrant", err)
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		w.wantFetches(2)
+	})
+}
+
+// Row O: a server counts by user, so the sources of one user count together.
+func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+		ask := func(context.Context) (string, error) { return "wrong", nil }
+		sources := []*tokencache.Source{
+			w.cache.Password("alice", "wrong"), w.cache.Password("alice", "wrong", "a"), w.cache.Password("alice", "wrong", "b"),
+			w.cache.Password("alice", "wrong", "c"), w.cache.PasswordFunc("alice", ask),
+		}
+		askAll := func() {
+			var calls sync.WaitGroup
+			for _, src := range sources {
+				calls.Go(func() {
+					if _, err := src.Token(); err == nil {
+						w.Error("a wrong password got a token")
+					}
+				})
+			}
+			calls.Wait()
+		}
+		askAll()
+		w.wantFetches(1)
+		time.Sleep(time.Hour)
+		askAll()
+		w.wantFetches(2)
+		time.Sleep(24 * time.Hour)
+		askAll()
+		w.wantFetches(2)
+		sources[3].Reset()
+		askAll()
+		w.wantFetches(3)
+	})
+}
+
+// Promise 6, where it is least expected to be needed.
+func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
+	run := func(name, password string, fault tokentest.Fault, change func(*tokencache.Config)) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+				if fault.Status != 0 {
+					w.srv.Fail("token", -1, fault)
+				}
+				src := w.cache.Password("alice", password)
+				for range 200 {
+					if _, err := src.Token(); err == nil {
+						w.Fatal("no error")
+					}
+					time.Sleep(30 * time.Second)
+				}
+				w.wantFetches(2)
+			})
+		})
+	}
+	refusal := `{"error":"invalid_grant"}`
+	run("no password", "", tokentest.Fault{}, nil)
+	run("broken off", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
+	run("too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
+	run("no gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
+	run("dialect that panics", "wrong", tokentest.Fault{Status: 400, Body: refusal}, func(cfg *tokencache.Config) {
+		cfg.Dialect.Failure = func(*tokencache.Error, http.Header, []byte) { panic("boom") }
+	})
+}
+
+// A transport ends a request by cancelling it: the server has had the password.
+func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
+	change := func(cfg *tokencache.Config) {
+		base := cfg.HTTPClient.Transport
+		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			ctx, cancel := context.WithCancel(req.Context())
+			defer time.AfterFunc(2*time.Second, cancel).Stop()
+			return base.RoundTrip(req.WithContext(ctx))
+		})}
+	}
+	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Latency: 10 * time.Second, After: true})
+		for range 10 {
+			if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
+				w.Error("no error")
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
+	var assertion *tokencache.Source
+	failing := true
+	change := func(cfg *tokencache.Config) {
+		auth := cfg.Auth
+		cfg.Auth = func(ctx context.Context, id string, h http.Header, p url.Values) error {
+			if failing {
+				if _, err := assertion.TokenContext(ctx); err != nil {
+					return err
+				}
+			}
+			return auth(ctx, id, h, p)
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+		assertion = elsewhere(w, 500, "")
+		alice := w.cache.Password("alice", "wonderland")
+		for range 3 {
+			if _, err := alice.Token(); err == nil {
+				w.Error("no error")
+			}
+			time.Sleep(6 * time.Minute)
+		}
+		failing = false
+		w.token(alice)
+	})
+}
+
+func TestFailureAfterAnAcceptedPasswordIsNotARefusal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		var class string
+		change := tokencache.Config{
+			TokenURL: w.srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
+			HTTPClient: w.srv.Client(), Hooks: tokencache.Hooks{FetchDone: func(_ context.Context, f tokencache.Fetch) { class = f.Class }},
+		}
+		cache, err := tokencache.New(change)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if _, err := cache.Source(laterFails{newScripted(nil)}).Token(); err == nil || class != "permanent" {
+			w.Errorf("got %v of class %q, want a permanent refusal of the second request", err, class)
+		}
+	})
+}
+
+// laterFails is a grant whose second request fails after the first has accepted the password.
+type laterFails struct{ scripted }
+
+func (laterFails) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+	if _, err := c.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
+		return nil, err
+	}
+	return c.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
+}
+
+func TestPasswordFuncIsCalledAgainAndANewPasswordEndsTheHoldOff(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		password, asked := "wrong", 0
 		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { asked++; return password, nil })
@@ -322,16 +226,61 @@ func TestPasswordFunctionIsAskedAgainAndAChangedAnswerEndsTheHoldOff(t *testing.
 	})
 }
 
-// Promise 6, for a job that runs once a night.
-func TestARefusedPasswordIsNotSentAThirdTimeHoweverRarelyItIsTried(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
-		for range 7 {
-			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
-				w.Errorf("got %v, want ErrInvalidGrant", err)
-			}
-			time.Sleep(24 * time.Hour)
+func TestRefusedCredentialsOfAGrantHoldOffAllItsKeys(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
+		for i := range 5 {
+			_, _ = w.cache.Source(sender{fmt.Sprint(i), w.srv.TokenURL()}).Token()
 		}
-		w.wantFetches(2)
+		w.wantFetches(1)
+	})
+}
+
+// sender is a grant that sends a user's credentials by itself.
+type sender struct{ variant, url string }
+
+func (sender) Name() string { return "sender" }
+
+func (g sender) Inputs(add func(name, value string)) { add("variant", g.variant) }
+
+func (g sender) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+	req, err := http.NewRequest(http.MethodPost, g.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.SetBasicAuth("alice", "wrong")
+	_, err = c.Send(ctx, "login", req)
+	return nil, err
+}
+
+func TestFailureAfterAcceptedCredentialsIsNotARefusal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		healthy := false
+		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
+			if !healthy {
+				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
+			}
+			return c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
+		}})
+		if n := calls(w, src, 600); n < 3 {
+			t.Errorf("the first step was sent %d times in ten minutes, want the retries of a transient failure", n)
+		}
+		healthy = true
+		time.Sleep(time.Minute)
+		if _, err := src.Token(); err != nil {
+			t.Errorf("once the server is healthy: %v", err)
+		}
+	})
+}
+
+func TestGrantsOwnErrorForAnAnswerToCredentialsIsARefusal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
+			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
+		}})
+		if n := calls(w, src, 3600); n != 2 {
+			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
+		}
 	})
 }
 
@@ -370,35 +319,4 @@ func calls(w *world, src *tokencache.Source, n int) int {
 		time.Sleep(time.Second)
 	}
 	return w.srv.Count("api") - before
-}
-
-func TestAFailureAfterAcceptedCredentialsIsNoRefusalOfThem(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		healthy := false
-		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
-			if !healthy {
-				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
-			}
-			return c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
-		}})
-		if n := calls(w, src, 600); n < 3 {
-			t.Errorf("the first step was sent %d times in ten minutes, want the retries of a transient failure", n)
-		}
-		healthy = true
-		time.Sleep(time.Minute)
-		if _, err := src.Token(); err != nil {
-			t.Errorf("once the server is healthy: %v", err)
-		}
-	})
-}
-
-func TestWhatAGrantMakesOfTheAnswerToCredentialsIsHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
-			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
-		}})
-		if n := calls(w, src, 3600); n != 2 {
-			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
-		}
-	})
 }

@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promises 1 and 2: any number of concurrent callers share one fetch and its result or error; each leaves
+// when its own context ends, and user code that panics or hangs does no harm to the others.
+
 import (
 	"context"
 	"crypto/tls"
@@ -18,31 +21,6 @@ import (
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-// A caller's outcome.
-type outcome struct {
-	token string
-	err   error
-	after time.Duration
-}
-
-// callers asks n times at once and waits for all.
-func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
-	begin := time.Now()
-	out := make([]outcome, n)
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() {
-			tok, err := src.TokenContext(ctx(i))
-			out[i] = outcome{err: err, after: time.Since(begin)}
-			if tok != nil {
-				out[i].token = tok.AccessToken
-			}
-		})
-	}
-	group.Wait()
-	return out
-}
 
 // Row A.
 func TestConcurrentCallersShareOneFetch(t *testing.T) {
@@ -146,36 +124,78 @@ func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
 	run("Goexit", runtime.Goexit)
 }
 
-func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
-		one := w.token(w.cache.ClientCredentials("read", "write"))
-		if w.token(w.cache.ClientCredentials("write", "read")) != one {
-			w.Error("the order of scopes split the token")
-		}
-		alice := w.token(w.cache.Password("alice", "a"))
-		if w.token(w.cache.Password("alice", "a")) != alice {
-			w.Error("the same user and password did not share a token")
-		}
-		w.wantFetches(2)
-		if w.token(w.cache.Password("bob", "b")) == alice || w.token(w.cache.ClientCredentials("read")) == one {
-			w.Error("different grants share a token")
-		}
-		if tok, err := w.cache.Password("alice", "wrong").Token(); err == nil {
-			w.Errorf("a wrong password found a token: %v", tok.AccessToken == alice)
+// Promise 2.
+func TestFlightEndsAfterConfigTimeout(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
+	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, timeout, func(w *world) {
+		begin := time.Now()
+		_, err := w.cache.ClientCredentials().Token()
+		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
+			w.Errorf("got %v after %v", err, time.Since(begin))
 		}
 	})
 }
 
-func TestScopesAreSeparatedBySpacesAlone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
-			w.Error("different scopes share a token")
+// Promise 2.
+func TestForeignSourceThatHangsDoesNotHoldItsCallers(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
+	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+		release := make(chan struct{})
+		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
+			<-release
+			return hourToken("late"), nil
+		})))
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		if _, err := src.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v", err)
+		}
+		if _, err := src.Token(); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v, want the flight's timeout", err)
+		}
+		close(release)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+	})
+}
+
+// Promise 2.
+func TestFlightHasItsCallersContextValuesButNotItsTrace(t *testing.T) {
+	type key struct{}
+	var seen any
+	headers := func(cfg *tokencache.Config) {
+		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
+			seen = ctx.Value(key{})
+			return http.Header{"X-Request-Id": {"4711"}}, nil
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, headers, func(w *world) {
+		var mu sync.Mutex
+		traced := 0
+		count := func() { mu.Lock(); traced++; mu.Unlock() }
+		ctx := httptrace.WithClientTrace(context.WithValue(w.Context(), key{}, "value"), &httptrace.ClientTrace{
+			GetConn: func(string) { count() }, GotConn: func(httptrace.GotConnInfo) { count() },
+			ConnectStart: func(string, string) { count() }, DNSStart: func(httptrace.DNSStartInfo) { count() },
+			TLSHandshakeDone: func(tls.ConnectionState, error) { count() }, WroteRequest: func(httptrace.WroteRequestInfo) { count() },
+		})
+		if _, err := w.cache.ClientCredentials().TokenContext(ctx); err != nil {
+			w.Fatal(err)
+		}
+		if seen != "value" {
+			w.Error("the caller's context values did not reach the flight")
+		}
+		if traced != 0 {
+			w.Errorf("the caller's trace was called %d times", traced)
+		}
+		if got := w.srv.Requests()[0].Header.Get("X-Request-Id"); got != "4711" {
+			w.Errorf("request ID %q", got)
 		}
 	})
 }
 
 // Row CC.
-func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
+func TestPanicInAHookIsReportedAndTheTokenIsKept(t *testing.T) {
 	run := func(name string, misbehave func()) {
 		t.Run(name, func(t *testing.T) {
 			var reported error
@@ -202,7 +222,7 @@ func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
 }
 
 // Row CC.
-func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
+func TestFetchThatUsesItsOwnSourceFailsAtOnce(t *testing.T) {
 	ask := map[string]func(ctx context.Context, src *tokencache.Source) error{
 		"TokenContext": func(ctx context.Context, src *tokencache.Source) error { _, err := src.TokenContext(ctx); return err },
 		"Revoke":       func(ctx context.Context, src *tokencache.Source) error { return src.Revoke(ctx) },
@@ -247,7 +267,7 @@ func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
 
 // Row CC: without the context nothing tells the caller inside the fetch from any other, so it waits. The fetch ends by its
 // timeout, and says why.
-func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout(t *testing.T) {
+func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testing.T) {
 	const timeout, grace = 30 * time.Second, time.Second
 	check := func(w *world, err error, begin time.Time) {
 		w.Helper()
@@ -310,82 +330,35 @@ func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout
 	})
 }
 
-// Promise 2.
-func TestFlightHasItsCallersValuesButNotItsTrace(t *testing.T) {
-	type key struct{}
-	var seen any
-	headers := func(cfg *tokencache.Config) {
-		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
-			seen = ctx.Value(key{})
-			return http.Header{"X-Request-Id": {"4711"}}, nil
+func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
+		one := w.token(w.cache.ClientCredentials("read", "write"))
+		if w.token(w.cache.ClientCredentials("write", "read")) != one {
+			w.Error("the order of scopes split the token")
 		}
-	}
-	inBubble(t, tokentest.Behaviour{}, headers, func(w *world) {
-		var mu sync.Mutex
-		traced := 0
-		count := func() { mu.Lock(); traced++; mu.Unlock() }
-		ctx := httptrace.WithClientTrace(context.WithValue(w.Context(), key{}, "value"), &httptrace.ClientTrace{
-			GetConn: func(string) { count() }, GotConn: func(httptrace.GotConnInfo) { count() },
-			ConnectStart: func(string, string) { count() }, DNSStart: func(httptrace.DNSStartInfo) { count() },
-			TLSHandshakeDone: func(tls.ConnectionState, error) { count() }, WroteRequest: func(httptrace.WroteRequestInfo) { count() },
-		})
-		if _, err := w.cache.ClientCredentials().TokenContext(ctx); err != nil {
-			w.Fatal(err)
+		alice := w.token(w.cache.Password("alice", "a"))
+		if w.token(w.cache.Password("alice", "a")) != alice {
+			w.Error("the same user and password did not share a token")
 		}
-		if seen != "value" {
-			w.Error("the caller's context values did not reach the flight")
+		w.wantFetches(2)
+		if w.token(w.cache.Password("bob", "b")) == alice || w.token(w.cache.ClientCredentials("read")) == one {
+			w.Error("different grants share a token")
 		}
-		if traced != 0 {
-			w.Errorf("the caller's trace was called %d times", traced)
-		}
-		if got := w.srv.Requests()[0].Header.Get("X-Request-Id"); got != "4711" {
-			w.Errorf("request ID %q", got)
+		if tok, err := w.cache.Password("alice", "wrong").Token(); err == nil {
+			w.Errorf("a wrong password found a token: %v", tok.AccessToken == alice)
 		}
 	})
 }
 
-// Promise 2.
-func TestFlightEndsByItsOwnTimeout(t *testing.T) {
-	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, timeout, func(w *world) {
-		begin := time.Now()
-		_, err := w.cache.ClientCredentials().Token()
-		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
+func TestScopesAreSplitOnlyAtSpaces(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
+			w.Error("different scopes share a token")
 		}
 	})
 }
 
-// Promise 2.
-func TestForeignSourceThatHangsHoldsNobody(t *testing.T) {
-	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
-		release := make(chan struct{})
-		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
-			<-release
-			return hourToken("late"), nil
-		})))
-		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
-		defer cancel()
-		if _, err := src.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("got %v", err)
-		}
-		if _, err := src.Token(); !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("got %v, want the flight's timeout", err)
-		}
-		close(release)
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-	})
-}
-
-// named is a grant of somebody.
-type named struct{ scripted }
-
-func (g named) Subject() string { return "bob" }
-
-func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
+func TestHooksGetTheSubjectOfAGrant(t *testing.T) {
 	var told string
 	hook := func(cfg *tokencache.Config) {
 		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Subject }
@@ -399,3 +372,8 @@ func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
 		}
 	})
 }
+
+// named is a grant of somebody.
+type named struct{ scripted }
+
+func (g named) Subject() string { return "bob" }

@@ -1,10 +1,14 @@
 package tokencache_test
 
+// Helpers that several test files use.
+
 import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -99,6 +103,22 @@ func (w *world) wantFetches(want int) {
 	}
 }
 
+// attempts tells at which times token requests are made when a source is asked every 100 ms for as long as d.
+func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duration {
+	begin, before := time.Now(), w.fetches()
+	var at []time.Duration
+	for time.Since(begin) < d {
+		_, _ = src.Token()
+		synctest.Wait()
+		if now := w.fetches(); now > before {
+			before = now
+			at = append(at, time.Since(begin))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return at
+}
+
 // token returns the source's token, which must be had.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()
@@ -108,6 +128,43 @@ func (w *world) token(src *tokencache.Source) string {
 	}
 	return tok.AccessToken
 }
+
+// wantDead checks that the server holds no live token, other than of the given subjects.
+func (w *world) wantDead(except ...string) {
+	w.Helper()
+	for _, tok := range w.srv.Live() {
+		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
+			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
+		}
+	}
+}
+
+// A caller's outcome.
+type outcome struct {
+	token string
+	err   error
+	after time.Duration
+}
+
+// callers asks n times at once and waits for all.
+func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
+	begin := time.Now()
+	out := make([]outcome, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			tok, err := src.TokenContext(ctx(i))
+			out[i] = outcome{err: err, after: time.Since(begin)}
+			if tok != nil {
+				out[i].token = tok.AccessToken
+			}
+		})
+	}
+	group.Wait()
+	return out
+}
+
+func background(int) context.Context { return context.Background() }
 
 // scripted is a grant whose answers a test writes.
 type scripted struct {
@@ -132,11 +189,99 @@ func hourToken(value string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: value, Expiry: time.Now().Add(time.Hour)}
 }
 
-func background(int) context.Context { return context.Background() }
+// A fixedAnswer is an authorization server without a network: it answers every request alike, or fails with err.
+type fixedAnswer struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
+
+func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+		req.Body.Close()
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	header := a.header.Clone()
+	if header == nil {
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	return &http.Response{
+		StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(a.body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(a.body)), Request: req,
+	}, nil
+}
+
+// asks sends one token request with the given parameters to a server that answers a.
+func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
+	t.Helper()
+	cfg := minimal()
+	cfg.HTTPClient = &http.Client{Transport: a}
+	if change != nil {
+		change(&cfg)
+	}
+	cache, err := tokencache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache.RequestToken(context.Background(), params)
+}
+
+// grantParams are the parameters of a token request of the given type.
+func grantParams(grantType string) url.Values {
+	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
+}
+
+// elsewhere returns a source of another cache, at a server that always gives the same answer.
+func elsewhere(w *world, status int, body string) *tokencache.Source {
+	w.Helper()
+	answer := roundTrip(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: req,
+			Header: http.Header{"Content-Type": {"application/json"}},
+		}, nil
+	})
+	cache, err := tokencache.New(tokencache.Config{
+		TokenURL: "https://elsewhere.example.com/token", ClientID: "workload",
+		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: answer},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return cache.ClientCredentials()
+}
+
+var broken = tokentest.Fault{Status: http.StatusInternalServerError}
+
+// rejects makes the API answer 401 on the given paths, whatever the token.
+func rejects(paths ...string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		for _, p := range paths {
+			if r.URL.Path == p {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func rejectsAll(*http.Request) bool { return true }
 
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A baseFunc is a base that is a function.
+type baseFunc func(*http.Request) (*http.Response, error)
+
+func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type watching func(*http.Request) (*http.Response, error)
+
+func (f watching) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 type sourceFunc func() (*oauth2.Token, error)
 
@@ -145,18 +290,3 @@ func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 type tokenFunc func() (*oauth2.Token, error)
 
 func (f tokenFunc) Token() (*oauth2.Token, error) { return f() }
-
-// wantDead checks that the server holds no live token, other than of the given subjects.
-func (w *world) wantDead(except ...string) {
-	w.Helper()
-	for _, tok := range w.srv.Live() {
-		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
-			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
-		}
-	}
-}
-
-// A baseFunc is a base that is a function.
-type baseFunc func(*http.Request) (*http.Response, error)
-
-func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

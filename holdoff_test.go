@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promise 6, second half: a failure is answered from memory for a while, for one key or for all.
+// The first half is in credentials_test.go.
+
 import (
 	"context"
 	"errors"
@@ -10,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -18,8 +20,6 @@ import (
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-var broken = tokentest.Fault{Status: http.StatusInternalServerError}
 
 // Row H.
 func TestFailureIsAnsweredFromMemory(t *testing.T) {
@@ -46,30 +46,6 @@ func TestFailureIsAnsweredFromMemory(t *testing.T) {
 	})
 }
 
-// attempts tells at which times token requests are made when a source is asked every 100 ms for as long as d.
-func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duration {
-	begin, before := time.Now(), w.fetches()
-	var at []time.Duration
-	for time.Since(begin) < d {
-		_, _ = src.Token()
-		synctest.Wait()
-		if now := w.fetches(); now > before {
-			before = now
-			at = append(at, time.Since(begin))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return at
-}
-
-func seconds(n ...int) []time.Duration {
-	var out []time.Duration
-	for _, s := range n {
-		out = append(out, time.Duration(s)*time.Second)
-	}
-	return out
-}
-
 // Promise 6.
 func TestHoldOffSchedule(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, d time.Duration, want []time.Duration) {
@@ -90,130 +66,12 @@ func TestHoldOffSchedule(t *testing.T) {
 	run("Retry-After of a day is capped", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
 }
 
-func TestRetriesInsideAFlightOnlyWhereTheyAreSafe(t *testing.T) {
-	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				w.srv.Fail("token", 2, fault)
-				_, err := source(w.cache).Token()
-				if (err == nil) != (want == 3) {
-					w.Errorf("got %v", err)
-				}
-				w.wantFetches(want)
-			})
-		})
+func seconds(n ...int) []time.Duration {
+	var out []time.Duration
+	for _, s := range n {
+		out = append(out, time.Duration(s)*time.Second)
 	}
-	client := func(c *tokencache.Cache) *tokencache.Source { return c.ClientCredentials() }
-	user := func(c *tokencache.Cache) *tokencache.Source { return c.Password("alice", "wonderland") }
-	for _, status := range []int{429, 502, 503, 504} {
-		run(fmt.Sprint("client ", status), tokentest.Fault{Status: status}, client, 3)
-		run(fmt.Sprint("user ", status), tokentest.Fault{Status: status}, user, 1)
-	}
-	run("client 500", broken, client, 1)
-	run("client dropped", tokentest.Fault{Drop: true}, client, 1)
-	run("client 503 for a minute", tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, client, 1)
-}
-
-func TestPlainErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		calls, plain := 0, errors.New("plain")
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
-		for range 10 {
-			if _, err := src.Token(); !errors.Is(err, plain) {
-				w.Errorf("got %v", err)
-			}
-		}
-		if calls != 1 {
-			w.Errorf("it was called %d times", calls)
-		}
-	})
-}
-
-func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		tok, _ := src.Token()
-		w.srv.Fail("token", -1, broken)
-		src.Invalidate(tok)
-		for range 10 {
-			_, _ = src.Token()
-			src.Invalidate(tok)
-			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
-			}
-		}
-		w.wantFetches(2)
-		src.Reset()
-		w.srv.ClearFaults()
-		w.token(src)
-	})
-}
-
-func TestHooksTellOfFetchesAndHoldOffs(t *testing.T) {
-	var mu sync.Mutex
-	var story []string
-	tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
-	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks = tokencache.Hooks{
-			FetchStarted: func(_ context.Context, f tokencache.Fetch) { tell("started " + f.Reason) },
-			FetchDone: func(_ context.Context, f tokencache.Fetch) {
-				tell(fmt.Sprint("done ", f.Class, " ", f.Duration))
-			},
-			HoldOff: func(_ context.Context, h tokencache.HoldOff) { tell(fmt.Sprint("hold-off ", h.Began)) },
-			Revoked: func(_ context.Context, r tokencache.Revocation) {
-				tell(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
-			},
-		}
-	}
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
-		src := w.cache.ClientCredentials()
-		w.token(src)
-		w.srv.Fail("token", 1, broken)
-		time.Sleep(85 * time.Second)
-		w.token(src)
-		time.Sleep(2 * time.Second)
-		w.token(src)
-		time.Sleep(2 * time.Second)
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		want := "started cold, done ok 1s, started stale, done transient 1s, hold-off true, started stale, done ok 1s, hold-off false, revoked access_token true, revoked access_token true"
-		if got := strings.Join(story, ", "); got != want {
-			w.Errorf("got  %s\nwant %s", got, want)
-		}
-	})
-}
-
-func TestFailureThatIsNotTheServersDoesNotEndItsHoldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
-		_, _ = w.cache.ClientCredentials().Token()
-		w.wantFetches(1)
-		_, _ = w.cache.PasswordFunc("alice", func(context.Context) (string, error) { return "", errors.New("no password") }).Token()
-		if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-			w.Errorf("got %v, want ErrHeldOff", err)
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestGrantThatNeedsAnotherTokenSurvivesAnOutage(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable})
-		app := w.cache.ClientCredentials()
-		_, _ = app.Token()
-		time.Sleep(2 * time.Second)
-		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := app.TokenContext(ctx); err != nil {
-				return nil, err
-			}
-			return hourToken("second"), nil
-		})
-		begin := time.Now()
-		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
+	return out
 }
 
 func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
@@ -239,7 +97,7 @@ func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 	run("a refused password", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, 101)
 }
 
-func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
+func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 	var dials atomic.Int64
 	refused := errors.New("connection refused")
 	var down atomic.Bool
@@ -298,38 +156,8 @@ func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
 	})
 }
 
-// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
-func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
-	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
-		t.Run(name, func(t *testing.T) {
-			change := func(cfg *tokencache.Config) { cfg.RenewalWindow = 12 * time.Second }
-			inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, change, func(w *world) {
-				src := w.cache.ClientCredentials()
-				w.token(src)
-				time.Sleep(46500 * time.Millisecond)
-				w.srv.Fail("token", -1, fault)
-				begin, failed := time.Now(), 0
-				for range 300 {
-					time.Sleep(100 * time.Millisecond)
-					if time.Since(begin) >= 10*time.Second {
-						w.srv.ClearFaults()
-					}
-					if _, err := src.TokenContext(context.Background()); err != nil {
-						if failed++; failed == 1 {
-							w.Errorf("%v after the outage began: %v", time.Since(begin), err)
-						}
-					}
-				}
-				if failed > 0 {
-					w.Errorf("%d of 300 calls failed", failed)
-				}
-			})
-		})
-	}
-}
-
 // A server that does not answer is not asked by everybody who waits for the first to find out.
-func TestServerThatDoesNotAnswerIsTriedByAFew(t *testing.T) {
+func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 	var requests atomic.Int64
 	silent := func(cfg *tokencache.Config) {
 		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
@@ -355,7 +183,7 @@ func TestServerThatDoesNotAnswerIsTriedByAFew(t *testing.T) {
 }
 
 // Hours of quiet end the growth of a hold-off, and so does a failure of another kind.
-func TestHoldOffOfAllKeysIsForgotten(t *testing.T) {
+func TestScheduleOfTheHoldOffOfAllKeysIsReset(t *testing.T) {
 	var last time.Duration
 	watch := func(cfg *tokencache.Config) {
 		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
@@ -390,7 +218,96 @@ func TestHoldOffOfAllKeysIsForgotten(t *testing.T) {
 	})
 }
 
-func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
+// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
+func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
+		t.Run(name, func(t *testing.T) {
+			change := func(cfg *tokencache.Config) { cfg.RenewalWindow = 12 * time.Second }
+			inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, change, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				time.Sleep(46500 * time.Millisecond)
+				w.srv.Fail("token", -1, fault)
+				begin, failed := time.Now(), 0
+				for range 300 {
+					time.Sleep(100 * time.Millisecond)
+					if time.Since(begin) >= 10*time.Second {
+						w.srv.ClearFaults()
+					}
+					if _, err := src.TokenContext(context.Background()); err != nil {
+						if failed++; failed == 1 {
+							w.Errorf("%v after the outage began: %v", time.Since(begin), err)
+						}
+					}
+				}
+				if failed > 0 {
+					w.Errorf("%d of 300 calls failed", failed)
+				}
+			})
+		})
+	}
+}
+
+func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		tok, _ := src.Token()
+		w.srv.Fail("token", -1, broken)
+		src.Invalidate(tok)
+		for range 10 {
+			_, _ = src.Token()
+			src.Invalidate(tok)
+			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Errorf("got %v", err)
+			}
+		}
+		w.wantFetches(2)
+		src.Reset()
+		w.srv.ClearFaults()
+		w.token(src)
+	})
+}
+
+func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
+	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				w.srv.Fail("token", 2, fault)
+				_, err := source(w.cache).Token()
+				if (err == nil) != (want == 3) {
+					w.Errorf("got %v", err)
+				}
+				w.wantFetches(want)
+			})
+		})
+	}
+	client := func(c *tokencache.Cache) *tokencache.Source { return c.ClientCredentials() }
+	user := func(c *tokencache.Cache) *tokencache.Source { return c.Password("alice", "wonderland") }
+	for _, status := range []int{429, 502, 503, 504} {
+		run(fmt.Sprint("client ", status), tokentest.Fault{Status: status}, client, 3)
+		run(fmt.Sprint("user ", status), tokentest.Fault{Status: status}, user, 1)
+	}
+	run("client 500", broken, client, 1)
+	run("client dropped", tokentest.Fault{Drop: true}, client, 1)
+	run("client 503 for a minute", tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, client, 1)
+}
+
+func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		calls, plain := 0, errors.New("plain")
+		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
+		for range 10 {
+			if _, err := src.Token(); !errors.Is(err, plain) {
+				w.Errorf("got %v", err)
+			}
+		}
+		if calls != 1 {
+			w.Errorf("it was called %d times", calls)
+		}
+	})
+}
+
+func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		var failure error = &oauth2.RetrieveError{Response: &http.Response{StatusCode: 503}}
 		partner := func(name string) *tokencache.Source {
@@ -417,5 +334,112 @@ func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
 			w.Errorf("server: got %v, want ErrHeldOff", err)
 		}
 		w.wantFetches(2)
+	})
+}
+
+func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
+	for name, vault := range map[string]func(w *world) *tokencache.Source{
+		"client refused": func(w *world) *tokencache.Source { return elsewhere(w, 401, `{"error":"invalid_client"}`) },
+		"busy":           func(w *world) *tokencache.Source { return elsewhere(w, 503, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				vault := vault(w)
+				alice := w.cache.PasswordFunc("alice", func(ctx context.Context) (string, error) {
+					_, err := vault.TokenContext(ctx)
+					return "", err
+				})
+				if _, err := alice.Token(); err == nil {
+					w.Error("no error")
+				}
+				w.token(w.cache.ClientCredentials())
+			})
+		})
+	}
+}
+
+func TestFailureOfUserCodeDoesNotEndTheServersHoldOff(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
+		_, _ = w.cache.ClientCredentials().Token()
+		w.wantFetches(1)
+		_, _ = w.cache.PasswordFunc("alice", func(context.Context) (string, error) { return "", errors.New("no password") }).Token()
+		if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			w.Errorf("got %v, want ErrHeldOff", err)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable})
+		app := w.cache.ClientCredentials()
+		_, _ = app.Token()
+		time.Sleep(2 * time.Second)
+		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := app.TokenContext(ctx); err != nil {
+				return nil, err
+			}
+			return hourToken("second"), nil
+		})
+		begin := time.Now()
+		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
+			w.Errorf("got %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+func TestGrantIsHeldOffWithItsSecondStep(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		second := elsewhere(w, 503, "")
+		_, _ = second.Token()
+		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := w.cache.RequestToken(ctx, grantParams("client_credentials")); err != nil {
+				return nil, err
+			}
+			return second.TokenContext(ctx)
+		}))
+		for range 100 {
+			if _, err := src.Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Fatalf("got %v, want ErrHeldOff", err)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
+	var mu sync.Mutex
+	var story []string
+	tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks = tokencache.Hooks{
+			FetchStarted: func(_ context.Context, f tokencache.Fetch) { tell("started " + f.Reason) },
+			FetchDone: func(_ context.Context, f tokencache.Fetch) {
+				tell(fmt.Sprint("done ", f.Class, " ", f.Duration))
+			},
+			HoldOff: func(_ context.Context, h tokencache.HoldOff) { tell(fmt.Sprint("hold-off ", h.Began)) },
+			Revoked: func(_ context.Context, r tokencache.Revocation) {
+				tell(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
+			},
+		}
+	}
+	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		w.srv.Fail("token", 1, broken)
+		time.Sleep(85 * time.Second)
+		w.token(src)
+		time.Sleep(2 * time.Second)
+		w.token(src)
+		time.Sleep(2 * time.Second)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		want := "started cold, done ok 1s, started stale, done transient 1s, hold-off true, started stale, done ok 1s, hold-off false, revoked access_token true, revoked access_token true"
+		if got := strings.Join(story, ", "); got != want {
+			w.Errorf("got  %s\nwant %s", got, want)
+		}
 	})
 }

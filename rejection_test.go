@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promise 5: a 401 costs one renewal for all requests that it concerns, and an API that rejects every
+// token costs a few.
+
 import (
 	"context"
 	"errors"
@@ -18,19 +21,29 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// rejects makes the API answer 401 on the given paths, whatever the token.
-func rejects(paths ...string) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		for _, p := range paths {
-			if r.URL.Path == p {
-				return true
-			}
-		}
-		return false
+func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
+	for _, n := range []int{50, manyPosts} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
+				src := w.cache.ClientCredentials()
+				client := w.client(src)
+				old := w.token(src)
+				w.srv.RevokeAll()
+				w.srv.ResetLog()
+				w.srv.Update(func(b *tokentest.Behaviour) { b.APILatency = 10 * time.Millisecond })
+				wantOK(w, "burst", burst(w, client, "/a", n), n)
+				w.wantFetches(1)
+				wantIntact(w, n)
+				if got := w.srv.Count("api"); got != 2*n {
+					w.Errorf("requests: got %d, want %d", got, 2*n)
+				}
+				if w.token(src) == old {
+					w.Error("the token is still the revoked one")
+				}
+			})
+		})
 	}
 }
-
-func rejectsAll(*http.Request) bool { return true }
 
 // A burst is n concurrent POSTs, each with a body of its own. It returns how many were answered 200.
 func burst(w *world, client *http.Client, path string, n int) int {
@@ -82,44 +95,20 @@ func wantAtMost(w *world, most int) {
 	}
 }
 
-func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
-	for _, n := range []int{50, manyPosts} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
-				src := w.cache.ClientCredentials()
-				client := w.client(src)
-				old := w.token(src)
-				w.srv.RevokeAll()
-				w.srv.ResetLog()
-				w.srv.Update(func(b *tokentest.Behaviour) { b.APILatency = 10 * time.Millisecond })
-				wantOK(w, "burst", burst(w, client, "/a", n), n)
-				w.wantFetches(1)
-				wantIntact(w, n)
-				if got := w.srv.Count("api"); got != 2*n {
-					w.Errorf("requests: got %d, want %d", got, 2*n)
-				}
-				if w.token(src) == old {
-					w.Error("the token is still the revoked one")
-				}
-			})
-		})
-	}
-}
-
-func TestLateRejectionCostsNoRenewal(t *testing.T) { // row K
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		client := w.client(src)
-		w.token(src)
-		w.srv.RevokeAll()
-		w.srv.ResetLog()
-		w.srv.Fail("api", 1, tokentest.Fault{Latency: time.Minute})
-		var wg sync.WaitGroup
-		wg.Go(func() { wantOK(w, "late", burst(w, client, "/late", 1), 1) })
-		time.Sleep(time.Second)
-		wantOK(w, "early", burst(w, client, "/early", 1), 1)
-		wg.Wait()
-		w.wantFetches(1)
+func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) { // row J, with every request for a target of its own
+	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		wantOK(w, "before", burst(w, client, "/a", 20), 20)
+		for round := range 5 {
+			w.srv.RevokeAll()
+			w.srv.ResetLog()
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() { wantOK(w, "path", burst(w, client, fmt.Sprintf("/%d/%d", round, i), 1), 1) })
+			}
+			wg.Wait()
+			w.wantFetches(1)
+		}
 	})
 }
 
@@ -148,7 +137,7 @@ func TestAPIThatRejectsEverything(t *testing.T) { // row L
 }
 
 // What counts as a rejection counts as one of the replay, too.
-func TestAPIThatRejectsEverythingInItsOwnWay(t *testing.T) { // row L
+func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) { // row L
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		tr := &tokencache.Transport{
 			Source:       w.cache.ClientCredentials(),
@@ -240,25 +229,42 @@ func TestRevocationsInQuickSuccession(t *testing.T) { // row N
 	})
 }
 
-func TestOneRenewalForManyPaths(t *testing.T) { // row J, with every request for a target of its own
-	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
-		client := w.client(w.cache.ClientCredentials())
-		wantOK(w, "before", burst(w, client, "/a", 20), 20)
-		for round := range 5 {
-			w.srv.RevokeAll()
-			w.srv.ResetLog()
-			var wg sync.WaitGroup
-			for i := range 50 {
-				wg.Go(func() { wantOK(w, "path", burst(w, client, fmt.Sprintf("/%d/%d", round, i), 1), 1) })
+func TestLateRejectionCostsNoRenewal(t *testing.T) { // row K
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		client := w.client(src)
+		w.token(src)
+		w.srv.RevokeAll()
+		w.srv.ResetLog()
+		w.srv.Fail("api", 1, tokentest.Fault{Latency: time.Minute})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantOK(w, "late", burst(w, client, "/late", 1), 1) })
+		time.Sleep(time.Second)
+		wantOK(w, "early", burst(w, client, "/early", 1), 1)
+		wg.Wait()
+		w.wantFetches(1)
+	})
+}
+
+// Nobody sends a rejected token while its successor is on the way.
+func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
+		client := w.client(src)
+		go w.post(client, "/a", "body")
+		time.Sleep(time.Millisecond)
+		w.srv.ResetLog()
+		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
+		for _, r := range apiLog(w) {
+			if r.Revoked {
+				w.Errorf("%s was sent with the revoked token", r.Path)
 			}
-			wg.Wait()
-			w.wantFetches(1)
 		}
+		w.wantFetches(0)
 	})
 }
 
 // The server lets only the newest token live: a second renewal must not end the token that replays are still carrying.
-func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
+func TestRenewalWaitsForReplaysInProgress(t *testing.T) { // row L4
 	inBubble(t, tokentest.Behaviour{
 		SingleToken: true, Unauthorized: rejects("/broken"), APILatency: 20 * time.Millisecond,
 	}, nil, func(w *world) {
@@ -281,8 +287,159 @@ func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
 	})
 }
 
+func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) { // row V
+	var failed []tokencache.Fetch
+	rejections := 0
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
+			if f.Err != nil {
+				failed = append(failed, f)
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
+		src := w.cache.ClientCredentials()
+		client, tok := w.client(src), w.token(src)
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
+		if got := w.post(client, "/broken", "body"); got != 401 {
+			w.Errorf("status: got %d, want 401", got)
+		}
+		if len(failed) != 1 || failed[0].Reason != "rejected" {
+			w.Errorf("hooks: got %+v", failed)
+		}
+		var oauthErr *tokencache.Error
+		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
+			w.Errorf("hooks: got %v", failed[0].Err)
+		}
+		begin := time.Now()
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+		if took := time.Since(begin); took != 0 || w.token(src) != tok {
+			w.Errorf("the token was not in service: %v", took)
+		}
+		w.post(client, "/broken", "body")
+		if rejections != 2 {
+			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
+		}
+	})
+}
+
+// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
+func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) { // row V
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		w.post(client, "/fine", "body")
+		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
+		go w.post(client, "/broken", "body")
+		time.Sleep(time.Millisecond)
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+	})
+}
+
+func TestTokenStaysInServiceWhenTheCacheOfItsGrantIsClosed(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		other := newWorld(t, w.srv, nil)
+		assertion := other.cache.ClientCredentials("assertion")
+		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := assertion.TokenContext(ctx); err != nil {
+				time.Sleep(time.Second)
+				return nil, err
+			}
+			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
+		}))
+		w.token(src)
+		w.srv.Update(func(b *tokentest.Behaviour) {
+			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/broken" }
+		})
+		other.cache.Close()
+		broken := make(chan int)
+		go func() { broken <- w.get(w.client(src), "/broken") }()
+		time.Sleep(time.Second / 2) // the renewal is under way
+		if good := w.get(w.client(src), "/good"); good != 200 {
+			w.Errorf("got %d, want 200", good)
+		}
+		if got := <-broken; got != 401 {
+			w.Errorf("got %d, want 401", got)
+		}
+	})
+}
+
+func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
+			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
+		}
+		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
+		w.wantFetches(1)
+	})
+}
+
+func TestClosedCacheReturnsThe401(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+			w.cache.Close()
+			return respond(r, 401, nil), nil
+		})}
+		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
+			w.Errorf("got %v, %v", resp, err)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestWhatCountsAsRejection(t *testing.T) {
+	always := func(*http.Response) bool { return true }
+	never := func(*http.Response) bool { return false }
+	for _, row := range []struct {
+		name         string
+		status       int
+		challenges   []string
+		unauthorized func(*http.Response) bool
+		fetches      int
+	}{
+		{"401", 401, nil, nil, 1},
+		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
+		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
+		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
+		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
+		{"403", 403, nil, nil, 0},
+		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
+		{"Unauthorized says no", 401, nil, never, 0},
+		{"Unauthorized says yes", 403, nil, always, 1},
+		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
+		{"200 that is none", 200, nil, always, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				w.srv.ResetLog()
+				sent := 0
+				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+					sent++
+					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
+				})}
+				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
+				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
+					w.Errorf("got %v, %v after %d requests", resp, err, sent)
+				}
+				w.wantFetches(row.fetches)
+			})
+		})
+	}
+}
+
 // RFC 6750 section 3.1: a token that lacks a scope is not renewed, however the server says so.
-func TestInsufficientScopeIsNotRenewed(t *testing.T) {
+func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		fields []string
@@ -363,6 +520,13 @@ func (r rule) heldOff() {
 	r.wantRenewals("third", "/broken", 0)
 }
 
+// stream sends a request whose body cannot be replayed, and returns the status.
+func (r rule) stream(path string) int {
+	r.Helper()
+	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
+	return r.status(resp, err)
+}
+
 func TestRejectionHoldOffGrows(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		r.heldOff()
@@ -409,15 +573,8 @@ func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
 	})
 }
 
-// stream sends a request whose body cannot be replayed, and returns the status.
-func (r rule) stream(path string) int {
-	r.Helper()
-	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
-	return r.status(resp, err)
-}
-
 // The target is the path without its query, and it alone can say that a renewal has healed.
-func TestRenewalIsHealedByItsTargetAlone(t *testing.T) {
+func TestOnlyTheRejectingTargetHealsARenewal(t *testing.T) {
 	for name, send := range map[string]func(r rule, path string){
 		"replayed":     func(r rule, path string) { r.post(r.client, path, "body") },
 		"not replayed": func(r rule, path string) { r.stream(path) },
@@ -455,7 +612,7 @@ func TestLateRejectionDoesNotVote(t *testing.T) {
 	})
 }
 
-func TestHealingForgetsTheCount(t *testing.T) {
+func TestHealingResetsTheRejectionCount(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		for i := range 4 {
 			r.wantRenewals("not healed", "/broken", 1)
@@ -465,7 +622,7 @@ func TestHealingForgetsTheCount(t *testing.T) {
 	})
 }
 
-func TestAcceptedTargetsAreRenewedInHoldOff(t *testing.T) {
+func TestTargetThatAcceptedTheTokenMayRenewItDuringHoldOff(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		r.heldOff()
 		r.post(r.client, "/fine?page=1", "body")
@@ -479,7 +636,7 @@ func TestAcceptedTargetsAreRenewedInHoldOff(t *testing.T) {
 }
 
 // A target that stops accepting costs one renewal, not one per request.
-func TestAcceptedTargetThatBreaks(t *testing.T) {
+func TestTargetThatStopsAcceptingCostsOneRenewal(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		r.heldOff()
 		r.post(r.client, "/fine", "body")
@@ -491,7 +648,7 @@ func TestAcceptedTargetThatBreaks(t *testing.T) {
 	})
 }
 
-func TestAcceptedTargetsAreBounded(t *testing.T) {
+func TestRememberedTargetsAreBounded(t *testing.T) {
 	for kept, want := range map[int]int{63: 1, 64: 0} {
 		t.Run(fmt.Sprint(kept), func(t *testing.T) {
 			underRule(t, nil, func(r rule) {
@@ -508,7 +665,7 @@ func TestAcceptedTargetsAreBounded(t *testing.T) {
 	}
 }
 
-func TestHoldOffSurvivesRenewalInTheBackground(t *testing.T) {
+func TestRejectionHoldOffSurvivesOtherRenewals(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		r.heldOff()
 		for range 5 { // the hold-off is a minute long
@@ -521,6 +678,15 @@ func TestHoldOffSurvivesRenewalInTheBackground(t *testing.T) {
 	})
 }
 
+func mustToken(w *world, src *tokencache.Source) *oauth2.Token {
+	w.Helper()
+	tok, err := src.Token()
+	if err != nil {
+		w.Fatal(err)
+	}
+	return tok
+}
+
 func TestResetEndsTheRejectionHoldOff(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		for range 3 {
@@ -531,7 +697,7 @@ func TestResetEndsTheRejectionHoldOff(t *testing.T) {
 }
 
 // Every key has a hold-off of its own.
-func TestRejectionHoldOffIsOfOneKey(t *testing.T) {
+func TestRejectionHoldOffIsPerKey(t *testing.T) {
 	underRule(t, nil, func(r rule) {
 		r.heldOff()
 		alice := r.cache.Password("alice", "wonderland")
@@ -541,7 +707,7 @@ func TestRejectionHoldOffIsOfOneKey(t *testing.T) {
 	})
 }
 
-func TestRejectionsAreReported(t *testing.T) {
+func TestHooksGetEveryRejection(t *testing.T) {
 	var seen []tokencache.Rejection
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.Rejection) { seen = append(seen, r) }
@@ -557,154 +723,5 @@ func TestRejectionsAreReported(t *testing.T) {
 				r.Errorf("report %d: got %+v, want %+v", i, got, want)
 			}
 		}
-	})
-}
-
-func mustToken(w *world, src *tokencache.Source) *oauth2.Token {
-	w.Helper()
-	tok, err := src.Token()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return tok
-}
-
-func TestRenewalFails(t *testing.T) { // row V
-	var failed []tokencache.Fetch
-	rejections := 0
-	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
-		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
-			if f.Err != nil {
-				failed = append(failed, f)
-			}
-		}
-	}
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
-		src := w.cache.ClientCredentials()
-		client, tok := w.client(src), w.token(src)
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
-		if got := w.post(client, "/broken", "body"); got != 401 {
-			w.Errorf("status: got %d, want 401", got)
-		}
-		if len(failed) != 1 || failed[0].Reason != "rejected" {
-			w.Errorf("hooks: got %+v", failed)
-		}
-		var oauthErr *tokencache.Error
-		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
-			w.Errorf("hooks: got %v", failed[0].Err)
-		}
-		begin := time.Now()
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-		if took := time.Since(begin); took != 0 || w.token(src) != tok {
-			w.Errorf("the token was not in service: %v", took)
-		}
-		w.post(client, "/broken", "body")
-		if rejections != 2 {
-			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
-		}
-	})
-}
-
-// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
-func TestRenewalFailsWhileOthersWait(t *testing.T) { // row V
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
-		client := w.client(w.cache.ClientCredentials())
-		w.post(client, "/fine", "body")
-		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
-		go w.post(client, "/broken", "body")
-		time.Sleep(time.Millisecond)
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-	})
-}
-
-// Nobody sends a rejected token while its successor is on the way.
-func TestCallersWaitForTheRenewal(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
-		client := w.client(src)
-		go w.post(client, "/a", "body")
-		time.Sleep(time.Millisecond)
-		w.srv.ResetLog()
-		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
-		for _, r := range apiLog(w) {
-			if r.Revoked {
-				w.Errorf("%s was sent with the revoked token", r.Path)
-			}
-		}
-		w.wantFetches(0)
-	})
-}
-
-func TestContextEndsWhileRejectedTokenIsRenewed(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		begin := time.Now()
-		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
-		if err != nil {
-			w.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
-			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
-		}
-		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
-		w.wantFetches(1)
-	})
-}
-
-func TestWhatCountsAsRejection(t *testing.T) {
-	always := func(*http.Response) bool { return true }
-	never := func(*http.Response) bool { return false }
-	for _, row := range []struct {
-		name         string
-		status       int
-		challenges   []string
-		unauthorized func(*http.Response) bool
-		fetches      int
-	}{
-		{"401", 401, nil, nil, 1},
-		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
-		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
-		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
-		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
-		{"403", 403, nil, nil, 0},
-		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
-		{"Unauthorized says no", 401, nil, never, 0},
-		{"Unauthorized says yes", 403, nil, always, 1},
-		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
-		{"200 that is none", 200, nil, always, 1},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				src := w.cache.ClientCredentials()
-				w.token(src)
-				w.srv.ResetLog()
-				sent := 0
-				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-					sent++
-					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
-				})}
-				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
-				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
-					w.Errorf("got %v, %v after %d requests", resp, err, sent)
-				}
-				w.wantFetches(row.fetches)
-			})
-		})
-	}
-}
-
-func TestClosedCacheReturnsThe401(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-			w.cache.Close()
-			return respond(r, 401, nil), nil
-		})}
-		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
-			w.Errorf("got %v, %v", resp, err)
-		}
-		w.wantFetches(1)
 	})
 }

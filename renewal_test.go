@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promises 3 and 4: a token is renewed before it expires, without making anybody wait, and an expired
+// token is never served.
+
 import (
 	"context"
 	"fmt"
@@ -18,11 +21,21 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-func TestForeignTokenThatHasExpiredIsRefused(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		old := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "old", Expiry: time.Now().Add(-time.Hour)})
-		if tok, err := w.cache.Source(tokencache.TokenSourceGrant("old", old)).Token(); err == nil {
-			w.Errorf("got %v", tok)
+// Promise 3.
+func TestNoCallerWaitsForARenewal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second, TokenLatency: 300 * time.Millisecond}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		for range 10_000 {
+			time.Sleep(10 * time.Millisecond)
+			begin := time.Now()
+			w.token(src)
+			if waited := time.Since(begin); waited != 0 {
+				w.Fatalf("a caller waited %v for a renewal", waited)
+			}
+		}
+		if got := w.fetches(); got < 10 || got > 14 {
+			w.Errorf("got %d fetches in 100 s of tokens of 10 s", got)
 		}
 	})
 }
@@ -47,54 +60,8 @@ func TestRenewalOutlivesTheRequestThatStartedIt(t *testing.T) {
 	})
 }
 
-// Row I.
-func TestTokenWithoutExpiryIsFetchedOnce(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: -1}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		for range 10 {
-			w.token(src)
-			time.Sleep(24 * time.Hour)
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestMaxAgeRenewsTokensWithoutExpiry(t *testing.T) {
-	maxAge := func(cfg *tokencache.Config) { cfg.MaxAge = time.Hour }
-	inBubble(t, tokentest.Behaviour{Lifetime: -1}, maxAge, func(w *world) {
-		src := w.cache.ClientCredentials()
-		w.token(src)
-		time.Sleep(time.Hour - time.Nanosecond)
-		w.token(src)
-		synctest.Wait()
-		w.wantFetches(2) // stale, renewed in the background
-		time.Sleep(time.Hour)
-		w.token(src)
-		w.wantFetches(3) // expired
-	})
-}
-
 // Promise 3.
-func TestNoCallerWaitsForARenewal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second, TokenLatency: 300 * time.Millisecond}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		w.token(src)
-		for range 10_000 {
-			time.Sleep(10 * time.Millisecond)
-			begin := time.Now()
-			w.token(src)
-			if waited := time.Since(begin); waited != 0 {
-				w.Fatalf("a caller waited %v for a renewal", waited)
-			}
-		}
-		if got := w.fetches(); got < 10 || got > 14 {
-			w.Errorf("got %d fetches in 100 s of tokens of 10 s", got)
-		}
-	})
-}
-
-// Promise 3.
-func TestRenewalIsSpreadByJitter(t *testing.T) {
+func TestJitterSpreadsRenewals(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour}, nil, func(w *world) {
 		var mu sync.Mutex
 		early := map[time.Duration]int{}
@@ -129,6 +96,23 @@ func TestRenewalIsSpreadByJitter(t *testing.T) {
 	})
 }
 
+// Row F.
+func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		first := w.token(src)
+		time.Sleep(95 * time.Second)
+		w.srv.Fail("token", -1, broken)
+		for range 200 {
+			if w.token(src) != first {
+				w.Fatal("another token")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		w.wantFetches(2)
+	})
+}
+
 // Promise 4.
 func TestExpiredTokenIsNeverServed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
@@ -142,40 +126,6 @@ func TestExpiredTokenIsNeverServed(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		if tok, err := src.Token(); err == nil {
 			w.Errorf("token %v was served at its end", tok.AccessToken == first)
-		}
-	})
-}
-
-// Promise 4.
-func TestFlightsCallersUseATokenHoweverShortItLives(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Second, TokenLatency: 3 * time.Second}, nil, func(w *world) {
-		w.srv.Update(func(b *tokentest.Behaviour) { b.Lifetime = 2 * time.Second })
-		for _, o := range callers(10, w.cache.ClientCredentials(), background) {
-			if o.err != nil {
-				w.Errorf("a caller of the flight got %v", o.err)
-			}
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		calls := 0
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
-			calls++
-			return &oauth2.Token{AccessToken: strings.Repeat("x", calls), Expiry: time.Now().Add(time.Hour)}, nil
-		})))
-		for _, o := range callers(100, src, background) {
-			if o.err != nil || o.token != "x" {
-				w.Fatalf("got %+v", o)
-			}
-		}
-		time.Sleep(59 * time.Minute)
-		w.token(src)
-		synctest.Wait()
-		if got := w.token(src); got != "xx" || calls != 2 {
-			w.Errorf("got %q after %d calls", got, calls)
 		}
 	})
 }
@@ -210,23 +160,6 @@ func TestClockStepsAndSuspension(t *testing.T) {
 	run("an hour back", -time.Hour, 1)
 }
 
-// Row F.
-func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		first := w.token(src)
-		time.Sleep(95 * time.Second)
-		w.srv.Fail("token", -1, broken)
-		for range 200 {
-			if w.token(src) != first {
-				w.Fatal("another token")
-			}
-			time.Sleep(time.Millisecond)
-		}
-		w.wantFetches(2)
-	})
-}
-
 // Row Q.
 func TestServerThatRepeatsADyingTokenIsAskedOnceASecond(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{SameToken: true, Lifetime: 20 * time.Second}, nil, func(w *world) {
@@ -254,8 +187,78 @@ func TestServerThatRepeatsADyingTokenIsAskedOnceASecond(t *testing.T) {
 	})
 }
 
+// Promise 4.
+func TestCallersOfAFetchGetItsTokenHoweverShortItsLifetime(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Second, TokenLatency: 3 * time.Second}, nil, func(w *world) {
+		w.srv.Update(func(b *tokentest.Behaviour) { b.Lifetime = 2 * time.Second })
+		for _, o := range callers(10, w.cache.ClientCredentials(), background) {
+			if o.err != nil {
+				w.Errorf("a caller of the flight got %v", o.err)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		calls := 0
+		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
+			calls++
+			return &oauth2.Token{AccessToken: strings.Repeat("x", calls), Expiry: time.Now().Add(time.Hour)}, nil
+		})))
+		for _, o := range callers(100, src, background) {
+			if o.err != nil || o.token != "x" {
+				w.Fatalf("got %+v", o)
+			}
+		}
+		time.Sleep(59 * time.Minute)
+		w.token(src)
+		synctest.Wait()
+		if got := w.token(src); got != "xx" || calls != 2 {
+			w.Errorf("got %q after %d calls", got, calls)
+		}
+	})
+}
+
+func TestExpiredForeignTokenIsRefused(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		old := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "old", Expiry: time.Now().Add(-time.Hour)})
+		if tok, err := w.cache.Source(tokencache.TokenSourceGrant("old", old)).Token(); err == nil {
+			w.Errorf("got %v", tok)
+		}
+	})
+}
+
+// Row I.
+func TestTokenWithoutExpiryIsFetchedOnce(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: -1}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		for range 10 {
+			w.token(src)
+			time.Sleep(24 * time.Hour)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestMaxAgeRenewsTokensWithoutExpiry(t *testing.T) {
+	maxAge := func(cfg *tokencache.Config) { cfg.MaxAge = time.Hour }
+	inBubble(t, tokentest.Behaviour{Lifetime: -1}, maxAge, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		time.Sleep(time.Hour - time.Nanosecond)
+		w.token(src)
+		synctest.Wait()
+		w.wantFetches(2) // stale, renewed in the background
+		time.Sleep(time.Hour)
+		w.token(src)
+		w.wantFetches(3) // expired
+	})
+}
+
 // Times that lie further away than a time.Duration reaches must not turn into the past.
-func TestTokenThatOutlivesTheClock(t *testing.T) {
+func TestExpiryBeyondTheRangeOfDuration(t *testing.T) {
 	for name, expiry := range map[string]time.Time{
 		"year 9999": time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		"292 years": time.Now().Add(math.MaxInt64 - time.Hour),
@@ -284,7 +287,7 @@ func TestTokenThatOutlivesTheClock(t *testing.T) {
 }
 
 // The same for a Dialect that returns the largest lifetimes there are.
-func TestLifetimeBeyondTheClock(t *testing.T) {
+func TestLifetimeNearTheLargestDuration(t *testing.T) {
 	a := fixedAnswer{status: 200, body: `{"access_token":"a"}`}
 	tok, err := a.asks(t, url.Values{"grant_type": {"x"}}, func(cfg *tokencache.Config) {
 		cfg.Dialect.Lifetime = func(map[string]any, time.Time) time.Duration { return tokencache.NeverExpires - 1 }

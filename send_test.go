@@ -1,5 +1,8 @@
 package tokencache_test
 
+// The requests to the authorization server: what they carry, that each is sent at most once, and that
+// credentials go nowhere else, which is the server's half of promise 8.
+
 import (
 	"bufio"
 	"context"
@@ -18,82 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
-
-func TestNoRequestSendsCredentialsOverPlainHTTP(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		req, err := http.NewRequest(http.MethodGet, strings.Replace(w.srv.URL, "127.0.0.1", "as.example.com", 1)+"/authorize", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.SetBasicAuth("alice", "wonderland")
-		_, err = w.cache.Send(context.Background(), "authorization", req)
-		if err == nil || !strings.Contains(err.Error(), "plain http") || w.srv.Count("api") != 0 {
-			t.Errorf("got %v, and %d requests arrived; want a refusal", err, w.srv.Count("api"))
-		}
-	})
-}
-
-func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
-		_, err := w.cache.ClientCredentials().Token()
-		var e *tokencache.Error
-		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
-			t.Errorf("got %v, want an error of the redirect that does not quote it", err)
-		}
-	})
-}
-
-// A fixedAnswer is an authorization server without a network: it answers every request alike, or fails with err.
-type fixedAnswer struct {
-	status int
-	header http.Header
-	body   string
-	err    error
-}
-
-func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body != nil {
-		_, _ = io.Copy(io.Discard, req.Body)
-		req.Body.Close()
-	}
-	if a.err != nil {
-		return nil, a.err
-	}
-	header := a.header.Clone()
-	if header == nil {
-		header = http.Header{"Content-Type": {"application/json"}}
-	}
-	return &http.Response{
-		StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(a.body)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(a.body)), Request: req,
-	}, nil
-}
-
-// asks sends one token request with the given parameters to a server that answers a.
-func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
-	t.Helper()
-	cfg := minimal()
-	cfg.HTTPClient = &http.Client{Transport: a}
-	if change != nil {
-		change(&cfg)
-	}
-	cache, err := tokencache.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cache.RequestToken(context.Background(), params)
-}
-
-// grantParams are the parameters of a token request of the given type.
-func grantParams(grantType string) url.Values {
-	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
-}
 
 // Row R: credentials do not follow a redirect.
 func TestRedirectsAreNotFollowed(t *testing.T) {
@@ -131,6 +61,132 @@ func wantRedirectError(t *testing.T, err error, status int) {
 	}
 }
 
+func TestMalformedLocationIsNotQuoted(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
+		_, err := w.cache.ClientCredentials().Token()
+		var e *tokencache.Error
+		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
+			t.Errorf("got %v, want an error of the redirect that does not quote it", err)
+		}
+	})
+}
+
+func TestSendRefusesCredentialsOverPlainHTTP(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		req, err := http.NewRequest(http.MethodGet, strings.Replace(w.srv.URL, "127.0.0.1", "as.example.com", 1)+"/authorize", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("alice", "wonderland")
+		_, err = w.cache.Send(context.Background(), "authorization", req)
+		if err == nil || !strings.Contains(err.Error(), "plain http") || w.srv.Count("api") != 0 {
+			t.Errorf("got %v, and %d requests arrived; want a refusal", err, w.srv.Count("api"))
+		}
+	})
+}
+
+// Row DD: net/http sends some requests again by itself when a connection turns out to be closed.
+func TestRequestArrivesAtMostOnce(t *testing.T) {
+	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
+		return func(c *tokencache.Cache, to string) error {
+			req, err := http.NewRequest(method, to, body)
+			if err != nil {
+				return err
+			}
+			req.Header = header.Clone()
+			_, err = c.Send(context.Background(), "step", req)
+			return err
+		}
+	}
+	basic := http.Header{"Authorization": {"Basic YWxpY2U6d29uZGVybGFuZA=="}}
+	for name, try := range map[string]func(*tokencache.Cache, string) error{
+		"GET":                 send("GET", nil, basic),
+		"GET with NoBody":     send("GET", http.NoBody, basic),
+		"GET with a body":     send("GET", strings.NewReader("x"), basic),
+		"HEAD":                send("HEAD", nil, basic),
+		"POST with a key":     send("POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}),
+		"POST with an X- key": send("POST", nil, http.Header{"X-Idempotency-Key": {"1"}}),
+		"token request": func(c *tokencache.Cache, _ string) error {
+			_, err := c.RequestToken(context.Background(), grantParams("password"))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newFickleServer(t)
+			transport := &http.Transport{}
+			cfg := minimal()
+			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
+			cache, err := tokencache.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = cache.RequestToken(context.Background(), grantParams("password")) // leaves an idle connection
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
+				t.Errorf("error: %v", err)
+			}
+			transport.CloseIdleConnections()
+			srv.Close()
+			srv.conns.Wait()
+			if srv.arrived != 2 || srv.reused != 1 {
+				t.Errorf("%d requests arrived for 2 attempts, %d of them on an old connection", srv.arrived, srv.reused)
+			}
+		})
+	}
+}
+
+// A fickleServer answers the first request on each connection and closes the connection when it has read the second,
+// as a server does whose idle timeout is up at that very moment.
+type fickleServer struct {
+	net.Listener
+	mu      sync.Mutex // guards what follows
+	arrived int
+	reused  int
+	conns   sync.WaitGroup
+}
+
+func newFickleServer(t *testing.T) *fickleServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &fickleServer{Listener: l}
+	s.conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.conns.Go(func() { s.serve(conn) })
+		}
+	})
+	return s
+}
+
+func (s *fickleServer) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for n := range 2 {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		s.mu.Lock()
+		s.arrived++
+		s.reused += n
+		s.mu.Unlock()
+		if n == 0 {
+			body := `{"access_token":"a","expires_in":3600}`
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	}
+}
+
 func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
 	type ctxKey struct{}
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
@@ -156,7 +212,7 @@ func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
 	})
 }
 
-func TestHeaderFuncThatFailsSendsNothing(t *testing.T) {
+func TestNothingIsSentWhenHeaderFuncFails(t *testing.T) {
 	broken := errors.New("no request ID")
 	for name, fn := range map[string]func(context.Context) (http.Header, error){
 		"error":                 func(context.Context) (http.Header, error) { return nil, broken },
@@ -189,7 +245,7 @@ func TestSendWorksWithoutAHeader(t *testing.T) {
 	})
 }
 
-func TestSendReturnsTheAnswer(t *testing.T) {
+func TestSendReturnsTheResponse(t *testing.T) {
 	a := fixedAnswer{status: 302, header: http.Header{"Location": {"https://app.example.com/?code=c"}}, body: "see there"}
 	cfg := minimal()
 	cfg.HTTPClient = &http.Client{Transport: a}
@@ -237,9 +293,53 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	})
 }
 
-type watching func(*http.Request) (*http.Response, error)
-
-func (f watching) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+func TestResponsesOverARealNetwork(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
+	if len(goodAnswer) != 64 {
+		t.Fatalf("the answer has %d bytes", len(goodAnswer))
+	}
+	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
+		t.Run(name, func(t *testing.T) {
+			srv, src := overNetwork(t, answer)
+			_, err := src.Token()
+			check(t, err)
+			if _, again := src.Token(); err != nil && !errors.Is(again, tokencache.ErrHeldOff) {
+				t.Errorf("the next call got %v, want ErrHeldOff", again)
+			}
+			if got := srv.requests.Load(); got != 1 {
+				t.Errorf("%d requests reached the server, want 1", got)
+			}
+		})
+	}
+	unavailable := func(t *testing.T, err error) {
+		var failed *tokencache.Error
+		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.As(err, &failed) || failed.Permanent {
+			t.Errorf("got %v, want a transient ErrUnavailable", err)
+		}
+	}
+	run("one byte at a time", func(conn net.Conn) {
+		for _, c := range []byte(head + goodAnswer) {
+			_, _ = conn.Write([]byte{c})
+		}
+	}, func(t *testing.T, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	run("reset in the middle of the answer", func(conn net.Conn) {
+		_, _ = io.WriteString(conn, head+goodAnswer[:30])
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	}, unavailable)
+	run("reset before the answer", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
+	run("ends in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
+	run("no HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
+	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
+		unavailable(t, err)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want a timeout", err)
+		}
+	})
+}
 
 const goodAnswer = `{"access_token":"token","token_type":"Bearer","expires_in":3600}`
 
@@ -298,55 +398,7 @@ func overNetwork(t *testing.T, answer func(conn net.Conn)) (srv *rawServer, src 
 	return srv, cache.ClientCredentials()
 }
 
-func TestAnswersOfARealNetwork(t *testing.T) {
-	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
-	if len(goodAnswer) != 64 {
-		t.Fatalf("the answer has %d bytes", len(goodAnswer))
-	}
-	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
-		t.Run(name, func(t *testing.T) {
-			srv, src := overNetwork(t, answer)
-			_, err := src.Token()
-			check(t, err)
-			if _, again := src.Token(); err != nil && !errors.Is(again, tokencache.ErrHeldOff) {
-				t.Errorf("the next call got %v, want ErrHeldOff", again)
-			}
-			if got := srv.requests.Load(); got != 1 {
-				t.Errorf("%d requests reached the server, want 1", got)
-			}
-		})
-	}
-	unavailable := func(t *testing.T, err error) {
-		var failed *tokencache.Error
-		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.As(err, &failed) || failed.Permanent {
-			t.Errorf("got %v, want a transient ErrUnavailable", err)
-		}
-	}
-	run("one byte at a time", func(conn net.Conn) {
-		for _, c := range []byte(head + goodAnswer) {
-			_, _ = conn.Write([]byte{c})
-		}
-	}, func(t *testing.T, err error) {
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	run("reset in the middle of the answer", func(conn net.Conn) {
-		_, _ = io.WriteString(conn, head+goodAnswer[:30])
-		_ = conn.(*net.TCPConn).SetLinger(0)
-	}, unavailable)
-	run("reset before the answer", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
-	run("ends in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
-	run("no HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
-	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
-		unavailable(t, err)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want a timeout", err)
-		}
-	})
-}
-
-func TestWrongCertificateIsNamedAndNothingIsSent(t *testing.T) {
+func TestCertificateErrorNamesTheHostAndNothingIsSent(t *testing.T) {
 	var requests atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -366,106 +418,5 @@ func TestWrongCertificateIsNamedAndNothingIsSent(t *testing.T) {
 	}
 	if requests.Load() != 0 {
 		t.Error("a request was sent")
-	}
-}
-
-// A fickleServer answers the first request on each connection and closes the connection when it has read the second,
-// as a server does whose idle timeout is up at that very moment.
-type fickleServer struct {
-	net.Listener
-	mu      sync.Mutex // guards what follows
-	arrived int
-	reused  int
-	conns   sync.WaitGroup
-}
-
-func newFickleServer(t *testing.T) *fickleServer {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &fickleServer{Listener: l}
-	s.conns.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.conns.Go(func() { s.serve(conn) })
-		}
-	})
-	return s
-}
-
-func (s *fickleServer) serve(conn net.Conn) {
-	defer conn.Close()
-	in := bufio.NewReader(conn)
-	for n := range 2 {
-		req, err := http.ReadRequest(in)
-		if err != nil {
-			return
-		}
-		_, _ = io.Copy(io.Discard, req.Body)
-		s.mu.Lock()
-		s.arrived++
-		s.reused += n
-		s.mu.Unlock()
-		if n == 0 {
-			body := `{"access_token":"a","expires_in":3600}`
-			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-		}
-	}
-}
-
-// Row DD: net/http sends some requests again by itself when a connection turns out to be closed.
-func TestRequestArrivesAtMostOnce(t *testing.T) {
-	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
-		return func(c *tokencache.Cache, to string) error {
-			req, err := http.NewRequest(method, to, body)
-			if err != nil {
-				return err
-			}
-			req.Header = header.Clone()
-			_, err = c.Send(context.Background(), "step", req)
-			return err
-		}
-	}
-	basic := http.Header{"Authorization": {"Basic YWxpY2U6d29uZGVybGFuZA=="}}
-	for name, try := range map[string]func(*tokencache.Cache, string) error{
-		"GET":                 send("GET", nil, basic),
-		"GET with NoBody":     send("GET", http.NoBody, basic),
-		"GET with a body":     send("GET", strings.NewReader("x"), basic),
-		"HEAD":                send("HEAD", nil, basic),
-		"POST with a key":     send("POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}),
-		"POST with an X- key": send("POST", nil, http.Header{"X-Idempotency-Key": {"1"}}),
-		"token request": func(c *tokencache.Cache, _ string) error {
-			_, err := c.RequestToken(context.Background(), grantParams("password"))
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := newFickleServer(t)
-			transport := &http.Transport{}
-			cfg := minimal()
-			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
-			cache, err := tokencache.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = cache.RequestToken(context.Background(), grantParams("password")) // leaves an idle connection
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
-				t.Errorf("error: %v", err)
-			}
-			transport.CloseIdleConnections()
-			srv.Close()
-			srv.conns.Wait()
-			if srv.arrived != 2 || srv.reused != 1 {
-				t.Errorf("%d requests arrived for 2 attempts, %d of them on an old connection", srv.arrived, srv.reused)
-			}
-		})
 	}
 }

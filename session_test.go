@@ -1,5 +1,7 @@
 package tokencache_test
 
+// Promise 7: a refresh token is spent once.
+
 import (
 	"context"
 	"errors"
@@ -15,16 +17,6 @@ import (
 )
 
 var rotating = tokentest.Behaviour{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
-
-// wantNoReuse checks that no refresh token was sent after it was spent.
-func (w *world) wantNoReuse() {
-	w.Helper()
-	for _, tok := range w.srv.Tokens() {
-		if tok.SpentTwice > 0 {
-			w.Errorf("%s was sent %d times after it was spent", tok.Value, tok.SpentTwice)
-		}
-	}
-}
 
 // Row S.
 func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
@@ -73,58 +65,14 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 	})
 }
 
-func TestSavedAccessTokenIsUsedAsLongAsItLives(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
-		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}})
-		if err != nil {
-			w.Fatal(err)
+// wantNoReuse checks that no refresh token was sent after it was spent.
+func (w *world) wantNoReuse() {
+	w.Helper()
+	for _, tok := range w.srv.Tokens() {
+		if tok.SpentTwice > 0 {
+			w.Errorf("%s was sent %d times after it was spent", tok.Value, tok.SpentTwice)
 		}
-		src := w.cache.RefreshToken("session", saved)
-		if w.token(src) != saved.AccessToken {
-			w.Error("the saved access token was not used")
-		}
-		w.wantFetches(1)
-		time.Sleep(time.Hour)
-		if w.token(src) == saved.AccessToken {
-			w.Error("the saved access token was used after its end")
-		}
-		w.wantFetches(2)
-	})
-}
-
-func TestNewLoginBeginsTheSessionAnew(t *testing.T) {
-	inBubble(t, rotating, nil, func(w *world) {
-		first, second := w.login(), w.login()
-		old := w.cache.RefreshToken("session", first)
-		before := w.token(old)
-		after := w.token(w.cache.RefreshToken("session", second))
-		if before == after {
-			w.Error("an unknown saved token was ignored")
-		}
-		if w.token(old) != after {
-			w.Error("the sources of a session do not share its token")
-		}
-		w.wantNoReuse()
-	})
-}
-
-func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
-		saved := w.login()
-		src := w.cache.RefreshToken("session", saved)
-		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
-		for range 3 {
-			w.token(src)
-			time.Sleep(11 * time.Second)
-		}
-		for _, r := range w.srv.Requests()[1:] {
-			if r.Form.Get("refresh_token") != saved.RefreshToken {
-				w.Errorf("refreshed with %q", r.Form.Get("refresh_token"))
-			}
-		}
-		w.wantFetches(4)
-	})
+	}
 }
 
 // Row T.
@@ -171,107 +119,8 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 	}
 }
 
-func TestRefreshTokenSurvivesAServerThatHadNoTimeForIt(t *testing.T) {
-	for name, fault := range map[string]tokentest.Fault{
-		"503":            {Status: http.StatusServiceUnavailable},
-		"429":            {Status: http.StatusTooManyRequests},
-		"invalid_client": {Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, rotating, nil, func(w *world) {
-				src := w.cache.RefreshToken("session", w.login())
-				w.srv.Fail("token", 1, fault)
-				if _, err := src.Token(); err == nil {
-					w.Fatal("no error")
-				}
-				time.Sleep(2 * time.Minute)
-				w.token(src)
-				w.wantFetches(3)
-			})
-		})
-	}
-}
-
-func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
-		src := w.cache.Password("alice", "wonderland")
-		w.token(src)
-		for _, tok := range w.srv.Tokens() {
-			if tok.Kind == "refresh_token" {
-				w.srv.Revoke(tok.Value)
-			}
-		}
-		time.Sleep(10 * time.Second)
-		w.token(src)
-		var kinds []string
-		for _, r := range w.srv.Requests() {
-			kinds = append(kinds, r.GrantType)
-		}
-		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
-			w.Errorf("token requests: %v", kinds)
-		}
-	})
-}
-
-func TestRefreshTokenOfTheClientIsUsedOnlyIfAsked(t *testing.T) {
-	run := func(name string, use bool, want string) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
-				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
-				w.token(src)
-				time.Sleep(11 * time.Second)
-				w.token(src)
-				if got := w.srv.Requests()[1].GrantType; got != want {
-					w.Errorf("renewed with %s, want %s", got, want)
-				}
-				if err := w.cache.Shutdown(w.Context()); err != nil {
-					w.Error(err)
-				}
-				if use {
-					w.wantDead()
-				}
-			})
-		})
-	}
-	run("default", false, "client_credentials")
-	run("asked", true, "refresh_token")
-}
-
-func TestSessionWithoutARefreshTokenSaysSo(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		for _, saved := range []*oauth2.Token{nil, {}} {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
-			}
-		}
-		w.wantFetches(0)
-	})
-}
-
-func TestRefusedSessionIsForgotten(t *testing.T) {
-	inBubble(t, rotating, nil, func(w *world) {
-		saved := w.login()
-		for range 3 {
-			w.token(w.cache.RefreshToken("session", saved))
-			time.Sleep(2 * time.Hour)
-		}
-		fetches := w.fetches()
-		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
-		for range 3 {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
-				w.Error("no error")
-			}
-			time.Sleep(time.Hour)
-		}
-		w.wantFetches(fetches + 1)
-		if got := tokencache.Entries(w.cache); got != 0 {
-			w.Errorf("%d entries are left, want none", got)
-		}
-	})
-}
-
 // Promise 7.
-func TestRefreshTokenIsSpentOnceUnderWhateverName(t *testing.T) {
+func TestRefreshTokenIsSpentOnceAcrossSessions(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
 		w.token(w.cache.RefreshToken("one", saved))
@@ -302,7 +151,7 @@ func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
 	})
 }
 
-func TestRefreshTokenIsNotSentWhileItsFirstRequestIsUnderWay(t *testing.T) {
+func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
 	deaf := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
 		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -319,34 +168,6 @@ func TestRefreshTokenIsNotSentWhileItsFirstRequestIsUnderWay(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		w.wantNoReuse()
 	})
-}
-
-func TestSessionsWithoutANameDoNotMeet(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		one, two := w.login(), w.login()
-		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
-		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
-		if a == b {
-			w.Error("one user's token was handed to another")
-		}
-	})
-}
-
-func TestRefusedSessionIsHeldOff(t *testing.T) {
-	for _, code := range []string{"invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type"} {
-		t.Run(code, func(t *testing.T) {
-			inBubble(t, rotating, nil, func(w *world) {
-				saved := w.login()
-				w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`})
-				for range 20 {
-					if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
-						w.Fatal("no error")
-					}
-				}
-				w.wantFetches(2)
-			})
-		})
-	}
 }
 
 func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
@@ -371,8 +192,29 @@ func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
 	})
 }
 
+func TestRefreshTokenIsNotSpentByABusyServerOrARefusedClient(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{
+		"503":            {Status: http.StatusServiceUnavailable},
+		"429":            {Status: http.StatusTooManyRequests},
+		"invalid_client": {Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				src := w.cache.RefreshToken("session", w.login())
+				w.srv.Fail("token", 1, fault)
+				if _, err := src.Token(); err == nil {
+					w.Fatal("no error")
+				}
+				time.Sleep(2 * time.Minute)
+				w.token(src)
+				w.wantFetches(3)
+			})
+		})
+	}
+}
+
 // Promise 7: what never left the process cannot have spent a refresh token.
-func TestARefreshTokenIsAsGoodAsBeforeWhenTheRequestWasNotSent(t *testing.T) {
+func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 	var refused error
 	header := http.Header{}
 	for name, spoil := range map[string]func(){
@@ -402,4 +244,165 @@ func TestARefreshTokenIsAsGoodAsBeforeWhenTheRequestWasNotSent(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		src := w.cache.Password("alice", "wonderland")
+		w.token(src)
+		for _, tok := range w.srv.Tokens() {
+			if tok.Kind == "refresh_token" {
+				w.srv.Revoke(tok.Value)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		w.token(src)
+		var kinds []string
+		for _, r := range w.srv.Requests() {
+			kinds = append(kinds, r.GrantType)
+		}
+		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
+			w.Errorf("token requests: %v", kinds)
+		}
+	})
+}
+
+func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		saved := w.login()
+		src := w.cache.RefreshToken("session", saved)
+		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
+		for range 3 {
+			w.token(src)
+			time.Sleep(11 * time.Second)
+		}
+		for _, r := range w.srv.Requests()[1:] {
+			if r.Form.Get("refresh_token") != saved.RefreshToken {
+				w.Errorf("refreshed with %q", r.Form.Get("refresh_token"))
+			}
+		}
+		w.wantFetches(4)
+	})
+}
+
+func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
+	run := func(name string, use bool, want string) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
+				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
+				w.token(src)
+				time.Sleep(11 * time.Second)
+				w.token(src)
+				if got := w.srv.Requests()[1].GrantType; got != want {
+					w.Errorf("renewed with %s, want %s", got, want)
+				}
+				if err := w.cache.Shutdown(w.Context()); err != nil {
+					w.Error(err)
+				}
+				if use {
+					w.wantDead()
+				}
+			})
+		})
+	}
+	run("default", false, "client_credentials")
+	run("asked", true, "refresh_token")
+}
+
+func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
+		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
+			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		src := w.cache.RefreshToken("session", saved)
+		if w.token(src) != saved.AccessToken {
+			w.Error("the saved access token was not used")
+		}
+		w.wantFetches(1)
+		time.Sleep(time.Hour)
+		if w.token(src) == saved.AccessToken {
+			w.Error("the saved access token was used after its end")
+		}
+		w.wantFetches(2)
+	})
+}
+
+func TestNewLoginReplacesTheSessionsToken(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		first, second := w.login(), w.login()
+		old := w.cache.RefreshToken("session", first)
+		before := w.token(old)
+		after := w.token(w.cache.RefreshToken("session", second))
+		if before == after {
+			w.Error("an unknown saved token was ignored")
+		}
+		if w.token(old) != after {
+			w.Error("the sources of a session do not share its token")
+		}
+		w.wantNoReuse()
+	})
+}
+
+func TestSessionWithoutARefreshTokenFails(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for _, saved := range []*oauth2.Token{nil, {}} {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Errorf("got %v", err)
+			}
+		}
+		w.wantFetches(0)
+	})
+}
+
+func TestRefusedSessionIsHeldOff(t *testing.T) {
+	for _, code := range []string{"invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type"} {
+		t.Run(code, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				saved := w.login()
+				w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`})
+				for range 20 {
+					if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+						w.Fatal("no error")
+					}
+				}
+				w.wantFetches(2)
+			})
+		})
+	}
+}
+
+func TestRefusedSessionIsForgotten(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		saved := w.login()
+		for range 3 {
+			w.token(w.cache.RefreshToken("session", saved))
+			time.Sleep(2 * time.Hour)
+		}
+		fetches := w.fetches()
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
+		for range 3 {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+				w.Error("no error")
+			}
+			time.Sleep(time.Hour)
+		}
+		w.wantFetches(fetches + 1)
+		if got := tokencache.Entries(w.cache); got != 0 {
+			w.Errorf("%d entries are left, want none", got)
+		}
+	})
+}
+
+func TestSessionsWithoutANameDoNotShareTokens(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		one, two := w.login(), w.login()
+		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
+		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
+		if a == b {
+			w.Error("one user's token was handed to another")
+		}
+	})
 }
