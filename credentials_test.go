@@ -48,7 +48,7 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 		})
 	}
 	run("invalid_grant", tokentest.Fault{})
-	run("500", broken)
+	run("500", serverError)
 	run("empty 403", tokentest.Fault{Status: http.StatusForbidden})
 	run("locked", tokentest.Fault{Status: http.StatusLocked})
 	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
@@ -133,7 +133,7 @@ func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
 func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
 	change := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			ctx, cancel := context.WithCancel(req.Context())
 			defer time.AfterFunc(2*time.Second, cancel).Stop()
 			return base.RoundTrip(req.WithContext(ctx))
@@ -165,7 +165,7 @@ func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 		}
 	}
 	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-		assertion = elsewhere(w, 500, "")
+		assertion = sourceElsewhere(w, 500, "")
 		alice := w.cache.Password("alice", "wonderland")
 		for range 3 {
 			if _, err := alice.Token(); err == nil {

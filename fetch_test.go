@@ -306,7 +306,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		var src *tokencache.Source
 		own := func(cfg *tokencache.Config) {
 			base := cfg.HTTPClient.Transport
-			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 				return (&oauth2.Transport{Source: src, Base: base}).RoundTrip(req)
 			})}
 		}

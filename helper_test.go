@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,14 +21,15 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A world is a fake authorization server with its API, and a cache that uses it.
+// A world is a test with a fake authorization server, its API, and a cache that uses them.
 type world struct {
 	*testing.T
 	srv   *tokentest.Server
 	cache *tokencache.Cache
 }
 
-// inBubble runs a test in fake time. change may be nil.
+// inBubble runs a test in fake time, in a synctest bubble. change modifies the cache's Config; it
+// may be nil.
 func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -38,7 +40,7 @@ func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Confi
 	})
 }
 
-// onLoopback runs a test on real sockets. change may be nil.
+// onLoopback is inBubble with real time and real sockets.
 func onLoopback(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	srv := tokentest.New(b)
@@ -67,20 +69,21 @@ func (w *world) client(src *tokencache.Source) *http.Client {
 	return &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.srv.Client().Transport}}
 }
 
-// post sends a request with a body and returns the status, 0 for an error.
+// post sends a request with a body and returns the status of the response, 0 for an error.
 func (w *world) post(client *http.Client, path, body string) int {
 	w.Helper()
 	resp, err := client.Post(w.srv.URL+path, "text/plain", strings.NewReader(body))
 	return w.status(resp, err)
 }
 
-// get is post without a body.
+// get is post with GET and no body.
 func (w *world) get(client *http.Client, path string) int {
 	w.Helper()
 	resp, err := client.Get(w.srv.URL + path)
 	return w.status(resp, err)
 }
 
+// status reads and closes a response. It returns its status, 0 for an error, which fails the test.
 func (w *world) status(resp *http.Response, err error) int {
 	w.Helper()
 	if err != nil {
@@ -92,10 +95,10 @@ func (w *world) status(resp *http.Response, err error) int {
 	return resp.StatusCode
 }
 
-// fetches is the number of token requests that reached the server.
+// fetches returns the number of token requests that reached the server.
 func (w *world) fetches() int { return w.srv.Count("token") }
 
-// wantFetches checks how many token requests there were.
+// wantFetches checks the number of token requests that reached the server.
 func (w *world) wantFetches(want int) {
 	w.Helper()
 	if got := w.fetches(); got != want {
@@ -103,7 +106,8 @@ func (w *world) wantFetches(want int) {
 	}
 }
 
-// attempts tells at which times token requests are made when a source is asked every 100 ms for as long as d.
+// attempts asks a source for a token every 100 ms for as long as d. It returns when token requests
+// reached the server, counted from its beginning.
 func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duration {
 	begin, before := time.Now(), w.fetches()
 	var at []time.Duration
@@ -119,7 +123,7 @@ func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duratio
 	return at
 }
 
-// token returns the source's token, which must be had.
+// token returns the source's access token. Without one the test ends.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()
 	tok, err := src.TokenContext(context.Background())
@@ -129,24 +133,25 @@ func (w *world) token(src *tokencache.Source) string {
 	return tok.AccessToken
 }
 
-// wantDead checks that the server holds no live token, other than of the given subjects.
+// wantDead checks that no token is valid at the server, except those of the given subjects.
 func (w *world) wantDead(except ...string) {
 	w.Helper()
 	for _, tok := range w.srv.Live() {
-		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
-			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
+		if !slices.Contains(except, tok.Subject) {
+			w.Errorf("%s %s of %s is still valid", tok.Kind, tok.Value, tok.Subject)
 		}
 	}
 }
 
-// A caller's outcome.
+// An outcome is what one call of TokenContext returned, and how long it took.
 type outcome struct {
 	token string
 	err   error
 	after time.Duration
 }
 
-// callers asks n times at once and waits for all.
+// callers calls TokenContext n times at once, each with a context of its own, and waits for all
+// results.
 func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
 	begin := time.Now()
 	out := make([]outcome, n)
@@ -164,9 +169,10 @@ func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []o
 	return out
 }
 
+// background gives every one of the callers the same context, which never ends.
 func background(int) context.Context { return context.Background() }
 
-// scripted is a grant whose answers a test writes.
+// scripted is a grant whose Obtain is a function of the test. call counts from 1.
 type scripted struct {
 	name   string
 	calls  *atomic.Int64
@@ -185,11 +191,13 @@ func (g scripted) Obtain(ctx context.Context, _ *tokencache.Cache, replaced *oau
 	return g.obtain(ctx, g.calls.Add(1), replaced)
 }
 
+// hourToken returns an access token that is valid for an hour.
 func hourToken(value string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: value, Expiry: time.Now().Add(time.Hour)}
 }
 
-// A fixedAnswer is an authorization server without a network: it answers every request alike, or fails with err.
+// A fixedAnswer is an authorization server without a network. It gives every request the same
+// response, or fails it with err.
 type fixedAnswer struct {
 	status int
 	header http.Header
@@ -215,7 +223,7 @@ func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// asks sends one token request with the given parameters to a server that answers a.
+// asks sends one token request with the given parameters to the server. change may be nil.
 func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
 	t.Helper()
 	cfg := minimal()
@@ -230,23 +238,18 @@ func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencac
 	return cache.RequestToken(context.Background(), params)
 }
 
-// grantParams are the parameters of a token request of the given type.
+// grantParams returns the parameters of a token request of the given type.
 func grantParams(grantType string) url.Values {
 	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
 }
 
-// elsewhere returns a source of another cache, at a server that always gives the same answer.
-func elsewhere(w *world, status int, body string) *tokencache.Source {
+// sourceElsewhere returns a source of another cache, whose server gives every request the same
+// response.
+func sourceElsewhere(w *world, status int, body string) *tokencache.Source {
 	w.Helper()
-	answer := roundTrip(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{
-			StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: req,
-			Header: http.Header{"Content-Type": {"application/json"}},
-		}, nil
-	})
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: "https://elsewhere.example.com/token", ClientID: "workload",
-		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: answer},
+		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: fixedAnswer{status: status, body: body}},
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -254,39 +257,35 @@ func elsewhere(w *world, status int, body string) *tokencache.Source {
 	return cache.ClientCredentials()
 }
 
-var broken = tokentest.Fault{Status: http.StatusInternalServerError}
+// serverError makes tokentest answer 500.
+var serverError = tokentest.Fault{Status: http.StatusInternalServerError}
 
-// rejects makes the API answer 401 on the given paths, whatever the token.
+// rejects is for Behaviour.Unauthorized: the API rejects every token on the given paths.
 func rejects(paths ...string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
-		for _, p := range paths {
-			if r.URL.Path == p {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(paths, r.URL.Path)
 	}
 }
 
+// rejectsAll is for Behaviour.Unauthorized: the API rejects every token.
 func rejectsAll(*http.Request) bool { return true }
 
-type roundTrip func(*http.Request) (*http.Response, error)
+// A roundTripperFunc is an [http.RoundTripper].
+type roundTripperFunc func(*http.Request) (*http.Response, error)
 
-func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// A baseFunc is a base that is a function.
-type baseFunc func(*http.Request) (*http.Response, error)
+// Further names of roundTripperFunc.
+type (
+	roundTrip = roundTripperFunc
+	baseFunc  = roundTripperFunc
+	watching  = roundTripperFunc
+)
 
-func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-type watching func(*http.Request) (*http.Response, error)
-
-func (f watching) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
+// A sourceFunc is an [oauth2.TokenSource].
 type sourceFunc func() (*oauth2.Token, error)
 
 func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 
-type tokenFunc func() (*oauth2.Token, error)
-
-func (f tokenFunc) Token() (*oauth2.Token, error) { return f() }
+// Another name of sourceFunc.
+type tokenFunc = sourceFunc

@@ -27,7 +27,7 @@ func TestFailureIsAnsweredFromMemory(t *testing.T) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(100 * time.Second)
-		w.srv.Fail("token", -1, broken)
+		w.srv.Fail("token", -1, serverError)
 		var first error
 		for i := range 50 {
 			_, err := w.cache.ClientCredentials().Token()
@@ -58,7 +58,7 @@ func TestHoldOffSchedule(t *testing.T) {
 			})
 		})
 	}
-	run("transient", broken, 4*time.Minute, seconds(0, 1, 3, 7, 15, 31, 63, 123, 183))
+	run("transient", serverError, 4*time.Minute, seconds(0, 1, 3, 7, 15, 31, 63, 123, 183))
 	run("HTML 404", tokentest.Fault{Status: http.StatusNotFound, Body: "<html>"}, 20*time.Second, seconds(0, 1, 3, 7, 15))
 	run("permanent", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_scope"}`}, 20*time.Minute, seconds(0, 60, 180, 420, 720, 1020))
 	run("invalid client", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, 8*time.Minute, seconds(0, 60, 180, 420))
@@ -160,7 +160,7 @@ func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 	var requests atomic.Int64
 	silent := func(cfg *tokencache.Config) {
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			requests.Add(1)
 			<-req.Context().Done()
 			return nil, context.Cause(req.Context())
@@ -252,7 +252,7 @@ func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		tok, _ := src.Token()
-		w.srv.Fail("token", -1, broken)
+		w.srv.Fail("token", -1, serverError)
 		src.Invalidate(tok)
 		for range 10 {
 			_, _ = src.Token()
@@ -287,7 +287,7 @@ func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
 		run(fmt.Sprint("client ", status), tokentest.Fault{Status: status}, client, 3)
 		run(fmt.Sprint("user ", status), tokentest.Fault{Status: status}, user, 1)
 	}
-	run("client 500", broken, client, 1)
+	run("client 500", serverError, client, 1)
 	run("client dropped", tokentest.Fault{Drop: true}, client, 1)
 	run("client 503 for a minute", tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, client, 1)
 }
@@ -339,8 +339,8 @@ func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 
 func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
 	for name, vault := range map[string]func(w *world) *tokencache.Source{
-		"client refused": func(w *world) *tokencache.Source { return elsewhere(w, 401, `{"error":"invalid_client"}`) },
-		"busy":           func(w *world) *tokencache.Source { return elsewhere(w, 503, "") },
+		"client refused": func(w *world) *tokencache.Source { return sourceElsewhere(w, 401, `{"error":"invalid_client"}`) },
+		"busy":           func(w *world) *tokencache.Source { return sourceElsewhere(w, 503, "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
@@ -392,7 +392,7 @@ func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
 
 func TestGrantIsHeldOffWithItsSecondStep(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		second := elsewhere(w, 503, "")
+		second := sourceElsewhere(w, 503, "")
 		_, _ = second.Token()
 		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 			if _, err := w.cache.RequestToken(ctx, grantParams("client_credentials")); err != nil {
@@ -428,7 +428,7 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
-		w.srv.Fail("token", 1, broken)
+		w.srv.Fail("token", 1, serverError)
 		time.Sleep(85 * time.Second)
 		w.token(src)
 		time.Sleep(2 * time.Second)

@@ -142,7 +142,7 @@ func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) { // row L
 		tr := &tokencache.Transport{
 			Source:       w.cache.ClientCredentials(),
 			Unauthorized: func(resp *http.Response) bool { return resp.StatusCode == 419 },
-			Base:         baseFunc(func(r *http.Request) (*http.Response, error) { return respond(r, 419, nil), nil }),
+			Base:         roundTripperFunc(func(r *http.Request) (*http.Response, error) { return respond(r, 419, nil), nil }),
 		}
 		for range 50 {
 			w.status(tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)))
@@ -385,7 +385,7 @@ func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
 
 func TestClosedCacheReturnsThe401(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			w.cache.Close()
 			return respond(r, 401, nil), nil
 		})}
@@ -424,7 +424,7 @@ func TestWhatCountsAsRejection(t *testing.T) {
 				w.token(src)
 				w.srv.ResetLog()
 				sent := 0
-				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					sent++
 					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
 				})}

@@ -102,7 +102,7 @@ func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
 		src := w.cache.ClientCredentials()
 		first := w.token(src)
 		time.Sleep(95 * time.Second)
-		w.srv.Fail("token", -1, broken)
+		w.srv.Fail("token", -1, serverError)
 		for range 200 {
 			if w.token(src) != first {
 				w.Fatal("another token")
@@ -270,7 +270,7 @@ func TestExpiryBeyondTheRangeOfDuration(t *testing.T) {
 			}
 			calls, looks := 0, 0
 			tokencache.SetWall(cache, func() time.Time { looks++; return time.Now() })
-			src := cache.Source(tokencache.TokenSourceGrant("far", tokenFunc(func() (*oauth2.Token, error) {
+			src := cache.Source(tokencache.TokenSourceGrant("far", sourceFunc(func() (*oauth2.Token, error) {
 				calls++
 				return &oauth2.Token{AccessToken: "a", Expiry: expiry}, nil
 			})))

@@ -273,7 +273,7 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 			return req, err
 		}
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: watching(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(req.URL.Path, "/revoke") {
 				seen <- req
 			}

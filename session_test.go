@@ -154,7 +154,7 @@ func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
 func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
 	deaf := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			return base.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 		})}
 	}
@@ -175,7 +175,7 @@ func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
 		src := w.cache.Password("alice", "wonderland")
 		client := w.client(src)
 		w.get(client, "/a")
-		hold := roundTrip(func(req *http.Request) (*http.Response, error) {
+		hold := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			resp, err := w.srv.Client().Transport.RoundTrip(req)
 			if resp != nil && resp.StatusCode == http.StatusUnauthorized {
 				_ = src.Revoke(context.Background()) // while the 401 is on its way
