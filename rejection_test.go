@@ -1,7 +1,7 @@
 package tokencache_test
 
-// Promise 5: a 401 costs one renewal for all requests that it concerns, and an API that rejects every
-// token costs a few.
+// Promise 5: a 401 costs one renewal for all requests that it concerns, and an API that rejects
+// every token costs a few.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
+func TestConcurrentRejectionsShareOneRenewal(t *testing.T) {
 	for _, n := range []int{50, manyPosts} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
@@ -45,7 +45,8 @@ func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
 	}
 }
 
-// A burst is n concurrent POSTs, each with a body of its own. It returns how many were answered 200.
+// burst sends n concurrent POST requests, each with a body of its own, and returns how many were
+// answered 200.
 func burst(w *world, client *http.Client, path string, n int) int {
 	var ok atomic.Int64
 	var wg sync.WaitGroup
@@ -60,9 +61,10 @@ func burst(w *world, client *http.Client, path string, n int) int {
 	return int(ok.Load())
 }
 
+// burstBody returns the body of the request number i of a burst.
 func burstBody(i int) string { return fmt.Sprintf("body %d %s", i, strings.Repeat("x", i%97)) }
 
-// wantIntact checks that the API accepted each of a burst's bodies once.
+// wantIntact checks that the API accepted each body of a burst of n once.
 func wantIntact(w *world, n int) {
 	w.Helper()
 	seen := make(map[string]int)
@@ -77,17 +79,19 @@ func wantIntact(w *world, n int) {
 		}
 	}
 	if len(seen) != n {
-		w.Errorf("bodies: got %d, want %d", len(seen), n)
+		w.Errorf("different bodies: got %d, want %d", len(seen), n)
 	}
 }
 
+// wantOK checks how many requests of a burst were answered 200.
 func wantOK(w *world, what string, got, want int) {
 	w.Helper()
 	if got != want {
-		w.Errorf("%s: %d of %d requests were answered 200", what, got, want)
+		w.Errorf("%s: %d requests were answered 200, want %d", what, got, want)
 	}
 }
 
+// wantAtMost checks that no more than most token requests reached the server.
 func wantAtMost(w *world, most int) {
 	w.Helper()
 	if got := w.fetches(); got > most {
@@ -95,7 +99,7 @@ func wantAtMost(w *world, most int) {
 	}
 }
 
-func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) { // row J, with every request for a target of its own
+func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		wantOK(w, "before", burst(w, client, "/a", 20), 20)
@@ -112,10 +116,10 @@ func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) { // row J
 	})
 }
 
-func TestAPIThatRejectsEverything(t *testing.T) { // row L
+func TestAPIThatRejectsEverything(t *testing.T) {
 	for name, b := range map[string]tokentest.Behaviour{
 		"new tokens":     {Unauthorized: rejectsAll},
-		"one live token": {Unauthorized: rejectsAll, SingleToken: true},
+		"one valid token": {Unauthorized: rejectsAll, SingleToken: true},
 		"the same token": {Unauthorized: rejectsAll, SameToken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,15 +133,15 @@ func TestAPIThatRejectsEverything(t *testing.T) { // row L
 				}
 				wantAtMost(w, 3)
 				if took := time.Since(begin); took > 2*time.Second {
-					w.Errorf("50 requests took %v", took)
+					w.Errorf("50 requests took %v, want at most 2s", took)
 				}
 			})
 		})
 	}
 }
 
-// What counts as a rejection counts as one of the replay, too.
-func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) { // row L
+// Transport.Unauthorized also judges the response to the replayed request.
+func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		tr := &tokencache.Transport{
 			Source:       w.cache.ClientCredentials(),
@@ -151,7 +155,7 @@ func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) { // row L
 	})
 }
 
-func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
+func TestAPIThatRejectsOnePath(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		alternate := func(n int) {
@@ -164,10 +168,10 @@ func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
 		wantAtMost(w, 3)
 		for _, r := range apiLog(w) {
 			if r.Path == "/fine" && r.Status != 200 {
-				w.Errorf("the accepting path saw %d", r.Status)
+				w.Errorf("the accepting path answered %d", r.Status)
 			}
 		}
-		for range 3 { // now in hold-off, and it goes on
+		for range 3 { // in hold-off, which a revocation does not end
 			w.srv.RevokeAll()
 			w.srv.ResetLog()
 			wantOK(w, "after the revocation", burst(w, client, "/fine", 20), 20)
@@ -178,7 +182,7 @@ func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
 	})
 }
 
-func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) { // row L4
+func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) {
 	for _, row := range []struct{ api, token time.Duration }{
 		{10, 50}, {50, 10}, {50, 50}, {50, 200},
 	} {
@@ -207,14 +211,14 @@ func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) { // row L4
 				wg.Wait()
 				wantAtMost(w, 5)
 				if got := failures.Load(); got != 0 {
-					w.Errorf("failures on the accepting path: %d", got)
+					w.Errorf("%d requests to the accepting path failed", got)
 				}
 			})
 		})
 	}
 }
 
-func TestRevocationsInQuickSuccession(t *testing.T) { // row N
+func TestRevocationsInQuickSuccession(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond, APILatency: 5 * time.Millisecond}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		wantOK(w, "before", burst(w, client, "/a", 20), 20)
@@ -229,7 +233,7 @@ func TestRevocationsInQuickSuccession(t *testing.T) { // row N
 	})
 }
 
-func TestLateRejectionCostsNoRenewal(t *testing.T) { // row K
+func TestLateRejectionCostsNoRenewal(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		client := w.client(src)
@@ -246,7 +250,6 @@ func TestLateRejectionCostsNoRenewal(t *testing.T) { // row K
 	})
 }
 
-// Nobody sends a rejected token while its successor is on the way.
 func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
 	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
 		client := w.client(src)
@@ -263,8 +266,9 @@ func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
 	})
 }
 
-// The server lets only the newest token live: a second renewal must not end the token that replays are still carrying.
-func TestRenewalWaitsForReplaysInProgress(t *testing.T) { // row L4
+// At this server only the newest token is valid. A second renewal must not revoke the token with
+// which requests are being replayed.
+func TestRenewalWaitsForReplaysInProgress(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{
 		SingleToken: true, Unauthorized: rejects("/broken"), APILatency: 20 * time.Millisecond,
 	}, nil, func(w *world) {
@@ -279,7 +283,7 @@ func TestRenewalWaitsForReplaysInProgress(t *testing.T) { // row L4
 			group.Go(func() {
 				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
 				if got := w.post(client, "/fine", "body"); got != 200 {
-					w.Errorf("request %d to the accepting path: got %d", i, got)
+					w.Errorf("request %d to the accepting path: got %d, want 200", i, got)
 				}
 			})
 		}
@@ -287,7 +291,7 @@ func TestRenewalWaitsForReplaysInProgress(t *testing.T) { // row L4
 	})
 }
 
-func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) { // row V
+func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) {
 	var failed []tokencache.Fetch
 	rejections := 0
 	hooks := func(cfg *tokencache.Config) {
@@ -306,26 +310,25 @@ func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) { // row V
 			w.Errorf("status: got %d, want 401", got)
 		}
 		if len(failed) != 1 || failed[0].Reason != "rejected" {
-			w.Errorf("hooks: got %+v", failed)
+			w.Errorf("failed fetches: got %+v, want one of reason rejected", failed)
 		}
-		var oauthErr *tokencache.Error
-		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
-			w.Errorf("hooks: got %v", failed[0].Err)
+		var e *tokencache.Error
+		if len(failed) > 0 && (!errors.As(failed[0].Err, &e) || e.StatusCode != 500) {
+			w.Errorf("failed fetch: got %v, want status 500", failed[0].Err)
 		}
 		begin := time.Now()
 		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
 		if took := time.Since(begin); took != 0 || w.token(src) != tok {
-			w.Errorf("the token was not in service: %v", took)
+			w.Errorf("the token was not in service: requests took %v", took)
 		}
 		w.post(client, "/broken", "body")
 		if rejections != 2 {
-			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
+			w.Errorf("rejections: got %d, want 2: a failed renewal does not settle the first one", rejections)
 		}
 	})
 }
 
-// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
-func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) { // row V
+func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		w.post(client, "/fine", "body")
@@ -336,7 +339,7 @@ func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) { // row 
 	})
 }
 
-func TestTokenStaysInServiceWhenTheCacheOfItsGrantIsClosed(t *testing.T) {
+func TestTokenStaysInServiceWhenACacheThatItsGrantUsesIsClosed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		other := newWorld(t, w.srv, nil)
 		assertion := other.cache.ClientCredentials("assertion")
@@ -348,18 +351,16 @@ func TestTokenStaysInServiceWhenTheCacheOfItsGrantIsClosed(t *testing.T) {
 			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
 		}))
 		w.token(src)
-		w.srv.Update(func(b *tokentest.Behaviour) {
-			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/broken" }
-		})
+		w.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejects("/broken") })
 		other.cache.Close()
 		broken := make(chan int)
 		go func() { broken <- w.get(w.client(src), "/broken") }()
 		time.Sleep(time.Second / 2) // the renewal is under way
-		if good := w.get(w.client(src), "/good"); good != 200 {
-			w.Errorf("got %d, want 200", good)
+		if got := w.get(w.client(src), "/good"); got != 200 {
+			w.Errorf("accepting path: got %d, want 200", got)
 		}
 		if got := <-broken; got != 401 {
-			w.Errorf("got %d, want 401", got)
+			w.Errorf("rejecting path: got %d, want 401", got)
 		}
 	})
 }
@@ -376,7 +377,7 @@ func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
-			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
+			w.Errorf("got %d %q, %v after %v; want the complete 401 after 50ms", resp.StatusCode, body, err, took)
 		}
 		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
 		w.wantFetches(1)
@@ -390,7 +391,7 @@ func TestClosedCacheReturnsThe401(t *testing.T) {
 			return respond(r, 401, nil), nil
 		})}
 		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
-			w.Errorf("got %v, %v", resp, err)
+			w.Errorf("got %v, %v, want the 401", resp, err)
 		}
 		w.wantFetches(1)
 	})
@@ -415,8 +416,8 @@ func TestWhatCountsAsRejection(t *testing.T) {
 		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
 		{"Unauthorized says no", 401, nil, never, 0},
 		{"Unauthorized says yes", 403, nil, always, 1},
-		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
-		{"200 that is none", 200, nil, always, 1},
+		{"Unauthorized overrides insufficient_scope", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
+		{"200 that Unauthorized rejects", 200, nil, always, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
@@ -430,7 +431,7 @@ func TestWhatCountsAsRejection(t *testing.T) {
 				})}
 				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
 				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
-					w.Errorf("got %v, %v after %d requests", resp, err, sent)
+					w.Errorf("got %v, %v after %d requests, want status %d after %d", resp, err, sent, row.status, 1+row.fetches)
 				}
 				w.wantFetches(row.fetches)
 			})
@@ -438,7 +439,8 @@ func TestWhatCountsAsRejection(t *testing.T) {
 	}
 }
 
-// RFC 6750 section 3.1: a token that lacks a scope is not renewed, however the server says so.
+// RFC 6750 section 3.1: a new token would lack the same scope. The challenge may come in any form
+// that RFC 9110 allows.
 func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -459,7 +461,7 @@ func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 			})
 			inBubble(t, tokentest.Behaviour{API: api}, nil, func(w *world) {
 				if got := w.get(w.client(w.cache.ClientCredentials()), "/"); got != 401 {
-					w.Errorf("status %d", got)
+					w.Errorf("status: got %d, want 401", got)
 				}
 				w.wantFetches(row.want)
 			})
@@ -485,25 +487,28 @@ func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
 	})
 }
 
-// A rule is a world whose API rejects every token on /broken, and in which time only passes when a test sleeps.
-type rule struct {
+// A ruleWorld is a world whose API rejects every token on /broken. Time passes only when the test
+// sleeps.
+type ruleWorld struct {
 	*world
 	src    *tokencache.Source
 	client *http.Client
 }
 
-func underRule(t *testing.T, change func(*tokencache.Config), test func(r rule)) {
+// underRule runs a test of the rule that decides which rejections renew the token. The source has a
+// token and no rejections; change may be nil.
+func underRule(t *testing.T, change func(*tokencache.Config), test func(r ruleWorld)) {
 	t.Helper()
 	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour, Unauthorized: rejects("/broken")}, change, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.ResetLog()
-		test(rule{w, src, w.client(src)})
+		test(ruleWorld{w, src, w.client(src)})
 	})
 }
 
 // wantRenewals sends a request and checks how many renewals it caused.
-func (r rule) wantRenewals(what, path string, want int) {
+func (r ruleWorld) wantRenewals(what, path string, want int) {
 	r.Helper()
 	before := r.fetches()
 	r.post(r.client, path, "body")
@@ -512,8 +517,9 @@ func (r rule) wantRenewals(what, path string, want int) {
 	}
 }
 
-// heldOff brings the key's rejections into hold-off.
-func (r rule) heldOff() {
+// heldOff brings the rejections of the key into hold-off: two renewals do not heal, and a third is
+// not made.
+func (r ruleWorld) heldOff() {
 	r.Helper()
 	r.wantRenewals("first", "/broken", 1)
 	r.wantRenewals("second", "/broken", 1)
@@ -521,14 +527,14 @@ func (r rule) heldOff() {
 }
 
 // stream sends a request whose body cannot be replayed, and returns the status.
-func (r rule) stream(path string) int {
+func (r ruleWorld) stream(path string) int {
 	r.Helper()
 	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
 	return r.status(resp, err)
 }
 
 func TestRejectionHoldOffGrows(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60} {
 			delay := seconds * time.Second
@@ -547,7 +553,7 @@ func TestRejectionCountDecays(t *testing.T) {
 		free int
 	}{{10 * time.Minute, 1}, {10*time.Minute + time.Nanosecond, 2}} {
 		t.Run(row.wait.String(), func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+			underRule(t, nil, func(r ruleWorld) {
 				r.heldOff()
 				time.Sleep(row.wait)
 				for range 5 {
@@ -559,28 +565,29 @@ func TestRejectionCountDecays(t *testing.T) {
 	}
 }
 
-// Bodies that cannot be replayed leave the vote to the next rejection, which may come long after.
+// A request that cannot be replayed leaves the vote on the new token to the next request, which may
+// come long after.
 func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		for i := range 5 {
 			r.srv.RevokeAll()
 			before := r.fetches()
 			if got := r.stream("/a"); got != 401 || r.fetches() != before+1 {
-				r.Errorf("revocation %d: got %d after %d renewals", i+1, got, r.fetches()-before)
+				r.Errorf("revocation %d: got status %d after %d renewals, want 401 after one", i+1, got, r.fetches()-before)
 			}
 			time.Sleep(10*time.Minute + time.Nanosecond)
 		}
 	})
 }
 
-// The target is the path without its query, and it alone can say that a renewal has healed.
+// The target of a request is its path without the query.
 func TestOnlyTheRejectingTargetHealsARenewal(t *testing.T) {
-	for name, send := range map[string]func(r rule, path string){
-		"replayed":     func(r rule, path string) { r.post(r.client, path, "body") },
-		"not replayed": func(r rule, path string) { r.stream(path) },
+	for name, send := range map[string]func(r ruleWorld, path string){
+		"replayed":     func(r ruleWorld, path string) { r.post(r.client, path, "body") },
+		"not replayed": func(r ruleWorld, path string) { r.stream(path) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+			underRule(t, nil, func(r ruleWorld) {
 				for i := range 50 {
 					send(r, fmt.Sprintf("/broken?%d", i))
 					wantOK(r.world, "fine", burst(r.world, r.client, fmt.Sprintf("/fine/%d", i), 1), 1)
@@ -591,9 +598,9 @@ func TestOnlyTheRejectingTargetHealsARenewal(t *testing.T) {
 	}
 }
 
-// A 401 to a token that was replaced meanwhile does not vote on its successor.
+// A 401 to a token that has been replaced since does not vote on the new one.
 func TestLateRejectionDoesNotVote(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.wantRenewals("not healed", "/broken", 1)
 		r.srv.Fail("api", 1, tokentest.Fault{Status: 401, Latency: time.Second})
 		var late sync.WaitGroup
@@ -606,14 +613,14 @@ func TestLateRejectionDoesNotVote(t *testing.T) {
 		before := r.fetches()
 		late.Wait()
 		if got := r.stream("/a"); got != 200 || r.fetches() != before {
-			r.Errorf("status: got %d, want 200, after %d more renewals", got, r.fetches()-before)
+			r.Errorf("status: got %d, want 200; %d more renewals, want none", got, r.fetches()-before)
 		}
 		r.heldOff()
 	})
 }
 
 func TestHealingResetsTheRejectionCount(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		for i := range 4 {
 			r.wantRenewals("not healed", "/broken", 1)
 			r.srv.RevokeAll()
@@ -623,35 +630,35 @@ func TestHealingResetsTheRejectionCount(t *testing.T) {
 }
 
 func TestTargetThatAcceptedTheTokenMayRenewItDuringHoldOff(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		r.post(r.client, "/fine?page=1", "body")
 		r.srv.RevokeAll()
-		r.wantRenewals("never seen", "/other", 0)
-		r.wantRenewals("rejecting all along", "/broken", 0)
-		r.wantRenewals("accepted before", "/fine?page=2", 1)
-		r.wantRenewals("the hold-off goes on", "/broken", 0)
-		r.wantRenewals("never seen", "/other", 0)
+		r.wantRenewals("target without an accepted request", "/other", 0)
+		r.wantRenewals("target that has rejected all along", "/broken", 0)
+		r.wantRenewals("target that had accepted the token", "/fine?page=2", 1)
+		r.wantRenewals("target in the hold-off, which goes on", "/broken", 0)
+		r.wantRenewals("target without an accepted request", "/other", 0)
 	})
 }
 
-// A target that stops accepting costs one renewal, not one per request.
 func TestTargetThatStopsAcceptingCostsOneRenewal(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		r.post(r.client, "/fine", "body")
 		r.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejectsAll })
 		r.wantRenewals("first", "/fine", 1)
 		for range 10 {
-			r.wantRenewals("further", "/fine", 0)
+			r.wantRenewals("later", "/fine", 0)
 		}
 	})
 }
 
+// The first 64 targets that accept a token are remembered.
 func TestRememberedTargetsAreBounded(t *testing.T) {
-	for kept, want := range map[int]int{63: 1, 64: 0} {
-		t.Run(fmt.Sprint(kept), func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+	for n, want := range map[int]int{63: 1, 64: 0} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			underRule(t, nil, func(r ruleWorld) {
 				r.heldOff()
 				for range 2 {
 					for i := range 100 {
@@ -659,36 +666,31 @@ func TestRememberedTargetsAreBounded(t *testing.T) {
 					}
 				}
 				r.srv.RevokeAll()
-				r.wantRenewals("target", fmt.Sprintf("/fine/%d", kept), want)
+				r.wantRenewals("target", fmt.Sprintf("/fine/%d", n), want)
 			})
 		})
 	}
 }
 
 func TestRejectionHoldOffSurvivesOtherRenewals(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
-		for range 5 { // the hold-off is a minute long
+		for range 5 { // until the hold-off lasts a minute
 			time.Sleep(time.Minute)
 			r.wantRenewals("growing", "/broken", 1)
 		}
-		r.src.Invalidate(mustToken(r.world, r.src))
+		tok, err := r.src.Token()
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.src.Invalidate(tok)
 		r.wantRenewals("invalidated", "/fine", 1)
 		r.wantRenewals("still held off", "/broken", 0)
 	})
 }
 
-func mustToken(w *world, src *tokencache.Source) *oauth2.Token {
-	w.Helper()
-	tok, err := src.Token()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return tok
-}
-
 func TestResetEndsTheRejectionHoldOff(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		for range 3 {
 			r.heldOff()
 			r.src.Reset()
@@ -696,12 +698,11 @@ func TestResetEndsTheRejectionHoldOff(t *testing.T) {
 	})
 }
 
-// Every key has a hold-off of its own.
 func TestRejectionHoldOffIsPerKey(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		alice := r.cache.Password("alice", "wonderland")
-		other := rule{r.world, alice, r.world.client(alice)}
+		other := ruleWorld{r.world, alice, r.world.client(alice)}
 		r.token(alice)
 		other.heldOff()
 	})
@@ -712,7 +713,7 @@ func TestHooksGetEveryRejection(t *testing.T) {
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.Rejection) { seen = append(seen, r) }
 	}
-	underRule(t, hooks, func(r rule) {
+	underRule(t, hooks, func(r ruleWorld) {
 		r.heldOff()
 		if len(seen) != 3 {
 			r.Fatalf("got %d reports, want 3", len(seen))
