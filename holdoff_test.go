@@ -21,7 +21,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// Row H.
 func TestFailureIsAnsweredFromMemory(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
@@ -34,19 +33,18 @@ func TestFailureIsAnsweredFromMemory(t *testing.T) {
 			if i == 0 {
 				first = err
 				if errors.Is(err, tokencache.ErrHeldOff) {
-					w.Error("the first caller was held off")
+					w.Error("the first call was held off")
 				}
 				continue
 			}
 			if !errors.Is(err, tokencache.ErrHeldOff) || !errors.Is(err, first) || !errors.Is(err, tokencache.ErrUnavailable) {
-				w.Fatalf("call %d got %v", i, err)
+				w.Fatalf("call %d: got %v, want the first error with ErrHeldOff", i, err)
 			}
 		}
 		w.wantFetches(2)
 	})
 }
 
-// Promise 6.
 func TestHoldOffSchedule(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, d time.Duration, want []time.Duration) {
 		t.Run(name, func(t *testing.T) {
@@ -63,9 +61,10 @@ func TestHoldOffSchedule(t *testing.T) {
 	run("permanent", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_scope"}`}, 20*time.Minute, seconds(0, 60, 180, 420, 720, 1020))
 	run("invalid client", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, 8*time.Minute, seconds(0, 60, 180, 420))
 	run("Retry-After", tokentest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"30"}}}, 80*time.Second, seconds(0, 30, 60))
-	run("Retry-After of a day is capped", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
+	run("Retry-After of a day", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
 }
 
+// seconds returns the given numbers of seconds as durations.
 func seconds(n ...int) []time.Duration {
 	var out []time.Duration
 	for _, s := range n {
@@ -83,7 +82,7 @@ func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 				for i := range 100 {
 					_, err := w.cache.Password(fmt.Sprint("user-", i), "x").Token()
 					if errors.Is(err, tokencache.ErrHeldOff) != (want == 1) {
-						w.Fatalf("user %d got %v", i, err)
+						w.Fatalf("user %d: got %v; want held off: %v", i, err, want == 1)
 					}
 				}
 				w.wantFetches(want)
@@ -130,7 +129,7 @@ func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 				if err := <-results; err != nil {
 					failed++
 					if !errors.Is(err, refused) {
-						w.Errorf("got %v, want the cause in the chain", err)
+						w.Errorf("got %v, want an error that wraps the cause", err)
 					}
 				}
 			}
@@ -139,24 +138,23 @@ func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 		_, _ = w.cache.Password("user-0", "x").Token()
 		before := dials.Load()
 		if failed := ask(); failed != 50 || dials.Load() != before {
-			w.Errorf("in the hold-off %d of 50 failed, with %d connections", failed, dials.Load()-before)
+			w.Errorf("during the hold-off %d of 50 calls failed after %d dials, want all after none", failed, dials.Load()-before)
 		}
 		time.Sleep(time.Second)
 		before = dials.Load()
 		if failed := ask(); failed != 50 || dials.Load() != before+1 {
-			w.Errorf("after it %d of 50 failed, with %d connections, want one", failed, dials.Load()-before)
+			w.Errorf("after the hold-off %d of 50 calls failed after %d dials, want all after one", failed, dials.Load()-before)
 		}
 		down.Store(false)
 		time.Sleep(2 * time.Second)
 		if failed := ask(); failed != 0 {
-			w.Errorf("%d of 50 failed after the outage", failed)
+			w.Errorf("after the outage %d of 50 calls failed, want none", failed)
 		}
 		w.wantFetches(50)
 		flakyBase.CloseIdleConnections()
 	})
 }
 
-// A server that does not answer is not asked by everybody who waits for the first to find out.
 func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 	var requests atomic.Int64
 	silent := func(cfg *tokencache.Config) {
@@ -176,15 +174,15 @@ func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 		}
 		time.Sleep(9 * time.Second)
 		if got := requests.Load(); got < 1 || got > 5 {
-			w.Errorf("%d requests in 9 s, want one, and another every two seconds", got)
+			w.Errorf("got %d requests in 9 s, want one every two seconds", got)
 		}
 		group.Wait()
 	})
 }
 
-// Hours of quiet end the growth of a hold-off, and so does a failure of another kind.
+// The schedule is reset after some time without a failure, and by a failure of another class.
 func TestScheduleOfTheHoldOffOfAllKeysIsReset(t *testing.T) {
-	var last time.Duration
+	var last time.Duration // of the last hold-off
 	watch := func(cfg *tokencache.Config) {
 		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
 			if h.Began {
@@ -203,22 +201,23 @@ func TestScheduleOfTheHoldOffOfAllKeysIsReset(t *testing.T) {
 		}
 		fail(503, 8, "")
 		if last != time.Minute {
-			w.Errorf("the eighth lasts %v, want a minute", last)
+			w.Errorf("the eighth hold-off lasts %v, want a minute", last)
 		}
 		time.Sleep(8 * time.Hour)
 		fail(503, 1, "")
 		if last != time.Second {
-			w.Errorf("hours later it lasts %v, want a second", last)
+			w.Errorf("eight hours later it lasts %v, want a second", last)
 		}
 		fail(503, 3, "")
 		fail(401, 1, `{"error":"invalid_client"}`)
 		if last != time.Minute {
-			w.Errorf("of another kind it lasts %v, want a minute", last)
+			w.Errorf("after invalid_client it lasts %v, want a minute", last)
 		}
 	})
 }
 
-// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
+// An outage that ends before the token expires causes no error, however long the hold-off has
+// become.
 func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -258,7 +257,7 @@ func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
 			_, _ = src.Token()
 			src.Invalidate(tok)
 			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
+				w.Errorf("got %v, want ErrHeldOff", err)
 			}
 		}
 		w.wantFetches(2)
@@ -275,7 +274,7 @@ func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
 				w.srv.Fail("token", 2, fault)
 				_, err := source(w.cache).Token()
 				if (err == nil) != (want == 3) {
-					w.Errorf("got %v", err)
+					w.Errorf("got %v after %d requests", err, w.fetches())
 				}
 				w.wantFetches(want)
 			})
@@ -298,11 +297,11 @@ func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
 		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
 		for range 10 {
 			if _, err := src.Token(); !errors.Is(err, plain) {
-				w.Errorf("got %v", err)
+				w.Errorf("got %v, want the error of the source", err)
 			}
 		}
 		if calls != 1 {
-			w.Errorf("it was called %d times", calls)
+			w.Errorf("the source was called %d times, want once", calls)
 		}
 	})
 }
@@ -315,7 +314,7 @@ func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 				if failure != nil {
 					return nil, failure
 				}
-				return &oauth2.Token{AccessToken: "of a partner"}, nil
+				return &oauth2.Token{AccessToken: "partner-token"}, nil
 			})))
 		}
 		if _, err := partner("one").Token(); !errors.Is(err, tokencache.ErrUnavailable) {
@@ -339,8 +338,8 @@ func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 
 func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
 	for name, vault := range map[string]func(w *world) *tokencache.Source{
-		"client refused": func(w *world) *tokencache.Source { return sourceElsewhere(w, 401, `{"error":"invalid_client"}`) },
-		"busy":           func(w *world) *tokencache.Source { return sourceElsewhere(w, 503, "") },
+		"invalid_client": func(w *world) *tokencache.Source { return sourceElsewhere(w, 401, `{"error":"invalid_client"}`) },
+		"503":            func(w *world) *tokencache.Source { return sourceElsewhere(w, 503, "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
@@ -373,10 +372,10 @@ func TestFailureOfUserCodeDoesNotEndTheServersHoldOff(t *testing.T) {
 
 func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable})
+		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable}) // all attempts of one fetch
 		app := w.cache.ClientCredentials()
 		_, _ = app.Token()
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // longer than the hold-off
 		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 			if _, err := app.TokenContext(ctx); err != nil {
 				return nil, err
@@ -385,7 +384,7 @@ func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
 		})
 		begin := time.Now()
 		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
+			w.Errorf("got %v after %v, want a token within 3s", err, time.Since(begin))
 		}
 	})
 }
@@ -411,17 +410,17 @@ func TestGrantIsHeldOffWithItsSecondStep(t *testing.T) {
 
 func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 	var mu sync.Mutex
-	var story []string
-	tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
+	var events []string
+	add := func(s string) { mu.Lock(); defer mu.Unlock(); events = append(events, s) }
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks = tokencache.Hooks{
-			FetchStarted: func(_ context.Context, f tokencache.Fetch) { tell("started " + f.Reason) },
+			FetchStarted: func(_ context.Context, f tokencache.Fetch) { add("started " + f.Reason) },
 			FetchDone: func(_ context.Context, f tokencache.Fetch) {
-				tell(fmt.Sprint("done ", f.Class, " ", f.Duration))
+				add(fmt.Sprint("done ", f.Class, " ", f.Duration))
 			},
-			HoldOff: func(_ context.Context, h tokencache.HoldOff) { tell(fmt.Sprint("hold-off ", h.Began)) },
+			HoldOff: func(_ context.Context, h tokencache.HoldOff) { add(fmt.Sprint("hold-off ", h.Began)) },
 			Revoked: func(_ context.Context, r tokencache.Revocation) {
-				tell(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
+				add(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
 			},
 		}
 	}
@@ -437,8 +436,11 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
 		}
-		want := "started cold, done ok 1s, started stale, done transient 1s, hold-off true, started stale, done ok 1s, hold-off false, revoked access_token true, revoked access_token true"
-		if got := strings.Join(story, ", "); got != want {
+		want := "started cold, done ok 1s, " +
+			"started stale, done transient 1s, hold-off true, " +
+			"started stale, done ok 1s, hold-off false, " +
+			"revoked access_token true, revoked access_token true"
+		if got := strings.Join(events, ", "); got != want {
 			w.Errorf("got  %s\nwant %s", got, want)
 		}
 	})
