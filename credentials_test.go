@@ -20,7 +20,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// Row O.
 func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 	run := func(name string, fault tokentest.Fault) {
 		t.Run(name, func(t *testing.T) {
@@ -37,11 +36,11 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 				w.wantFetches(1)
 				w.attempts(w.cache.Password("alice", "wrong"), time.Hour)
 				w.wantFetches(2)
-				w.token(w.cache.Password("alice", "wonderland")) // another password is tried at once
+				w.token(w.cache.Password("alice", "wonderland")) // another password is sent at once
 				src := w.cache.Password("alice", "wrong")
 				src.Reset()
 				if _, err := src.Token(); errors.Is(err, tokencache.ErrHeldOff) || err == nil {
-					w.Errorf("after Reset: %v", err)
+					w.Errorf("after Reset: got %v, want another refusal by the server", err)
 				}
 				w.wantFetches(4)
 			})
@@ -54,7 +53,7 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
 }
 
-// Promise 6, for a job that runs once a night.
+// A job that runs once a night tries again long after the first hold-off has ended.
 func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
 		for range 7 {
@@ -67,7 +66,7 @@ func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
 	})
 }
 
-// Row O: a server counts by user, so the sources of one user count together.
+// A server counts wrong passwords by user, so all sources of the user and password count together.
 func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 		ask := func(context.Context) (string, error) { return "wrong", nil }
@@ -76,15 +75,15 @@ func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 			w.cache.Password("alice", "wrong", "c"), w.cache.PasswordFunc("alice", ask),
 		}
 		askAll := func() {
-			var calls sync.WaitGroup
+			var group sync.WaitGroup
 			for _, src := range sources {
-				calls.Go(func() {
+				group.Go(func() {
 					if _, err := src.Token(); err == nil {
 						w.Error("a wrong password got a token")
 					}
 				})
 			}
-			calls.Wait()
+			group.Wait()
 		}
 		askAll()
 		w.wantFetches(1)
@@ -100,7 +99,6 @@ func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 	})
 }
 
-// Promise 6, where it is least expected to be needed.
 func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
 	run := func(name, password string, fault tokentest.Fault, change func(*tokencache.Config)) {
 		t.Run(name, func(t *testing.T) {
@@ -121,15 +119,15 @@ func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
 	}
 	refusal := `{"error":"invalid_grant"}`
 	run("no password", "", tokentest.Fault{}, nil)
-	run("broken off", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
-	run("too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
-	run("no gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
+	run("response cut short", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
+	run("response too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
+	run("response not in gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
 	run("dialect that panics", "wrong", tokentest.Fault{Status: 400, Body: refusal}, func(cfg *tokencache.Config) {
 		cfg.Dialect.Failure = func(*tokencache.Error, http.Header, []byte) { panic("boom") }
 	})
 }
 
-// A transport ends a request by cancelling it: the server has had the password.
+// The transport cancels the request after the server has received the password.
 func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
 	change := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
@@ -150,6 +148,7 @@ func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
 	})
 }
 
+// The request fails before it is sent, because another cache has no token for Config.Auth.
 func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 	var assertion *tokencache.Source
 	failing := true
@@ -179,45 +178,36 @@ func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 }
 
 func TestFailureAfterAnAcceptedPasswordIsNotARefusal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		var class string
-		change := tokencache.Config{
-			TokenURL: w.srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-			HTTPClient: w.srv.Client(), Hooks: tokencache.Hooks{FetchDone: func(_ context.Context, f tokencache.Fetch) { class = f.Class }},
-		}
-		cache, err := tokencache.New(change)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if _, err := cache.Source(laterFails{newScripted(nil)}).Token(); err == nil || class != "permanent" {
+	var class string
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { class = f.Class }
+	}
+	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := w.cache.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
+				return nil, err
+			}
+			return w.cache.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
+		}))
+		if _, err := src.Token(); err == nil || class != "permanent" {
 			w.Errorf("got %v of class %q, want a permanent refusal of the second request", err, class)
 		}
 	})
 }
 
-// laterFails is a grant whose second request fails after the first has accepted the password.
-type laterFails struct{ scripted }
-
-func (laterFails) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	if _, err := c.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
-		return nil, err
-	}
-	return c.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
-}
-
 func TestPasswordFuncIsCalledAgainAndANewPasswordEndsTheHoldOff(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		password, asked := "wrong", 0
-		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { asked++; return password, nil })
-		for range 300 { // half a minute
+		password, calls := "wrong", 0
+		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { calls++; return password, nil })
+		for range 300 { // for 30 s
 			if _, err := src.Token(); err == nil {
 				w.Fatal("no error")
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		w.wantFetches(1)
-		if asked < 2 || asked > 3 {
-			w.Errorf("the function was asked %d times in 30 s", asked)
+		if calls < 2 || calls > 3 {
+			w.Errorf("the function was called %d times in 30 s, want 2 or 3", calls)
 		}
 		password = "wonderland"
 		time.Sleep(10 * time.Second)
@@ -230,20 +220,20 @@ func TestRefusedCredentialsOfAGrantHoldOffAllItsKeys(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
 		for i := range 5 {
-			_, _ = w.cache.Source(sender{fmt.Sprint(i), w.srv.TokenURL()}).Token()
+			_, _ = w.cache.Source(loginGrant{fmt.Sprint(i), w.srv.TokenURL()}).Token()
 		}
 		w.wantFetches(1)
 	})
 }
 
-// sender is a grant that sends a user's credentials by itself.
-type sender struct{ variant, url string }
+// loginGrant is a grant that sends a user's credentials with Cache.Send.
+type loginGrant struct{ variant, url string }
 
-func (sender) Name() string { return "sender" }
+func (loginGrant) Name() string { return "login" }
 
-func (g sender) Inputs(add func(name, value string)) { add("variant", g.variant) }
+func (g loginGrant) Inputs(add func(name, value string)) { add("variant", g.variant) }
 
-func (g sender) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+func (g loginGrant) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
 	req, err := http.NewRequest(http.MethodPost, g.url, nil)
 	if err != nil {
 		return nil, err
@@ -260,31 +250,34 @@ func TestFailureAfterAcceptedCredentialsIsNotARefusal(t *testing.T) {
 			if !healthy {
 				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
 			}
-			return c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
+			return c.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
 		}})
-		if n := calls(w, src, 600); n < 3 {
-			t.Errorf("the first step was sent %d times in ten minutes, want the retries of a transient failure", n)
+		if n := countLogins(w, src, 600); n < 3 {
+			t.Errorf("the credentials were sent %d times in ten minutes, want at least 3: the failure is transient", n)
 		}
 		healthy = true
 		time.Sleep(time.Minute)
 		if _, err := src.Token(); err != nil {
-			t.Errorf("once the server is healthy: %v", err)
+			t.Errorf("got %v from a healthy server", err)
 		}
 	})
 }
 
+// A grant may return an error of its own for the response to the credentials, such as a redirect
+// without a code.
 func TestGrantsOwnErrorForAnAnswerToCredentialsIsARefusal(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
 			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
 		}})
-		if n := calls(w, src, 3600); n != 2 {
+		if n := countLogins(w, src, 3600); n != 2 {
 			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
 		}
 	})
 }
 
-// twoSteps is a grant that sends a user's credentials first and asks for the token then.
+// twoSteps is a grant that first sends a user's credentials with Cache.Send, and then asks for the
+// token.
 type twoSteps struct {
 	srv    *tokentest.Server
 	second func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error)
@@ -299,8 +292,9 @@ func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Tok
 	if err != nil {
 		return nil, err
 	}
-	// The API of tokentest only knows bearer tokens: to the cache any Authorization header is a user's credentials.
-	tok, err := c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
+	// The API of tokentest accepts only bearer tokens. The cache takes any Authorization header for
+	// a user's credentials.
+	tok, err := c.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
 	if err != nil {
 		return nil, err
 	}
@@ -311,8 +305,9 @@ func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Tok
 	return g.second(ctx, c)
 }
 
-// calls asks a source for a token once a second and returns how many requests reached the API.
-func calls(w *world, src *tokencache.Source, n int) int {
+// countLogins asks a source of a twoSteps grant for a token once a second, n times. It returns how
+// often the credentials were sent.
+func countLogins(w *world, src *tokencache.Source, n int) int {
 	before := w.srv.Count("api")
 	for range n {
 		_, _ = src.TokenContext(context.Background())

@@ -118,9 +118,9 @@ func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) {
 
 func TestAPIThatRejectsEverything(t *testing.T) {
 	for name, b := range map[string]tokentest.Behaviour{
-		"new tokens":     {Unauthorized: rejectsAll},
+		"new tokens":      {Unauthorized: rejectsAll},
 		"one valid token": {Unauthorized: rejectsAll, SingleToken: true},
-		"the same token": {Unauthorized: rejectsAll, SameToken: true},
+		"the same token":  {Unauthorized: rejectsAll, SameToken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, b, nil, func(w *world) {
