@@ -16,9 +16,10 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
+// rotating makes tokentest rotate refresh tokens, and revoke the whole token family when a spent
+// one is used again.
 var rotating = tokentest.Behaviour{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
 
-// Row S.
 func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 	var mu sync.Mutex
 	var saved []*oauth2.Token
@@ -28,7 +29,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 			defer mu.Unlock()
 			saved = append(saved, tok)
 			if f.Subject != "session-4711" || f.Grant != "refresh_token" {
-				t.Errorf("hook was told %+v", f)
+				t.Errorf("NewToken: got %+v", f)
 			}
 		}
 	}
@@ -40,7 +41,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 				group.Go(func() {
 					mu.Lock()
 					from := first
-					if n := len(saved); n > 0 { // some replicas have saved tokens that are older than others
+					if n := len(saved); n > 0 { // each caller has a saved token of another age
 						from = saved[(n-1)/(i+1)]
 					}
 					mu.Unlock()
@@ -60,12 +61,12 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 		w.wantNoReuse()
 		w.wantFetches(1001)
 		if len(saved) != 1000 || saved[999].RefreshToken == saved[998].RefreshToken {
-			w.Errorf("the hook saw %d tokens", len(saved))
+			w.Errorf("NewToken: got %d tokens, want 1000 with different refresh tokens", len(saved))
 		}
 	})
 }
 
-// wantNoReuse checks that no refresh token was sent after it was spent.
+// wantNoReuse checks that no spent refresh token was sent.
 func (w *world) wantNoReuse() {
 	w.Helper()
 	for _, tok := range w.srv.Tokens() {
@@ -75,7 +76,6 @@ func (w *world) wantNoReuse() {
 	}
 }
 
-// Row T.
 func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 	lost := map[string]tokentest.Fault{
 		"dropped after acting":  {Drop: true, After: true},
@@ -83,7 +83,7 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 		"500":                   {Status: http.StatusInternalServerError},
 		"502 after acting":      {Status: http.StatusBadGateway, After: true},
 		"garbage":               {Status: http.StatusOK, Body: "<html>", After: true},
-		"broken off":            {Status: http.StatusOK, Body: `{"access_token":`, Header: http.Header{"Content-Length": {"100"}}, After: true},
+		"cut short":             {Status: http.StatusOK, Body: `{"access_token":`, Header: http.Header{"Content-Length": {"100"}}, After: true},
 		"never":                 {Latency: time.Hour},
 	}
 	for name, fault := range lost {
@@ -98,7 +98,7 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 					}
 					time.Sleep(time.Minute)
 				}
-				w.wantFetches(2) // the login and the one that was lost
+				w.wantFetches(2) // the login, and the one whose answer was lost
 			})
 		})
 		t.Run("password/"+name, func(t *testing.T) {
@@ -112,14 +112,13 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 				w.wantFetches(3)
 				requests := w.srv.Requests()
 				if got := requests[len(requests)-1].GrantType; got != "password" {
-					w.Errorf("the last request was a %s grant", got)
+					w.Errorf("grant of the last request: got %s, want password", got)
 				}
 			})
 		})
 	}
 }
 
-// Promise 7.
 func TestRefreshTokenIsSpentOnceAcrossSessions(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
@@ -152,13 +151,14 @@ func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
 }
 
 func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
-	deaf := func(cfg *tokencache.Config) {
+	// The transport does not end a request when its context ends.
+	detached := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
 		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			return base.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 		})}
 	}
-	inBubble(t, rotating, deaf, func(w *world) {
+	inBubble(t, rotating, detached, func(w *world) {
 		src := w.cache.RefreshToken("session", w.login())
 		w.srv.Fail("token", 1, tokentest.Fault{After: true, Latency: 2 * time.Minute})
 		for range 5 {
@@ -175,15 +175,15 @@ func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
 		src := w.cache.Password("alice", "wonderland")
 		client := w.client(src)
 		w.get(client, "/a")
-		hold := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+		revoking := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			resp, err := w.srv.Client().Transport.RoundTrip(req)
 			if resp != nil && resp.StatusCode == http.StatusUnauthorized {
-				_ = src.Revoke(context.Background()) // while the 401 is on its way
+				_ = src.Revoke(context.Background()) // while the 401 is on its way to the Transport
 			}
 			return resp, err
 		})
 		w.srv.RevokeAll()
-		w.get(&http.Client{Transport: &tokencache.Transport{Source: src, Base: hold}}, "/a")
+		w.get(&http.Client{Transport: &tokencache.Transport{Source: src, Base: revoking}}, "/a")
 		for _, r := range w.srv.Requests() {
 			if r.GrantType == "refresh_token" {
 				w.Error("the refresh token was sent after it was revoked")
@@ -213,7 +213,6 @@ func TestRefreshTokenIsNotSpentByABusyServerOrARefusedClient(t *testing.T) {
 	}
 }
 
-// Promise 7: what never left the process cannot have spent a refresh token.
 func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 	var refused error
 	header := http.Header{}
@@ -232,7 +231,7 @@ func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 				time.Sleep(2 * time.Hour)
 				spoil()
 				if _, err := alice.Token(); err == nil {
-					w.Error("the request was sent")
+					w.Error("no error")
 				}
 				refused, header = nil, http.Header{}
 				alice.Reset()
@@ -262,7 +261,7 @@ func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
 			kinds = append(kinds, r.GrantType)
 		}
 		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
-			w.Errorf("token requests: %v", kinds)
+			w.Errorf("grants of the token requests: got %v, want a refresh_token and a password after the first", kinds)
 		}
 	})
 }
@@ -278,7 +277,7 @@ func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
 		}
 		for _, r := range w.srv.Requests()[1:] {
 			if r.Form.Get("refresh_token") != saved.RefreshToken {
-				w.Errorf("refreshed with %q", r.Form.Get("refresh_token"))
+				w.Errorf("refresh token: got %q, want the saved one", r.Form.Get("refresh_token"))
 			}
 		}
 		w.wantFetches(4)
@@ -305,8 +304,8 @@ func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
 			})
 		})
 	}
-	run("default", false, "client_credentials")
-	run("asked", true, "refresh_token")
+	run("false", false, "client_credentials")
+	run("true", true, "refresh_token")
 }
 
 func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
@@ -324,7 +323,7 @@ func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
 		w.wantFetches(1)
 		time.Sleep(time.Hour)
 		if w.token(src) == saved.AccessToken {
-			w.Error("the saved access token was used after its end")
+			w.Error("the saved access token was used after it expired")
 		}
 		w.wantFetches(2)
 	})
@@ -337,7 +336,7 @@ func TestNewLoginReplacesTheSessionsToken(t *testing.T) {
 		before := w.token(old)
 		after := w.token(w.cache.RefreshToken("session", second))
 		if before == after {
-			w.Error("an unknown saved token was ignored")
+			w.Error("the token of the new login was ignored")
 		}
 		if w.token(old) != after {
 			w.Error("the sources of a session do not share its token")
@@ -350,7 +349,7 @@ func TestSessionWithoutARefreshTokenFails(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		for _, saved := range []*oauth2.Token{nil, {}} {
 			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
+				w.Errorf("got %v, want ErrInvalidGrant or ErrHeldOff", err)
 			}
 		}
 		w.wantFetches(0)
@@ -391,7 +390,7 @@ func TestRefusedSessionIsForgotten(t *testing.T) {
 		}
 		w.wantFetches(fetches + 1)
 		if got := tokencache.Entries(w.cache); got != 0 {
-			w.Errorf("%d entries are left, want none", got)
+			w.Errorf("the cache has %d entries, want none", got)
 		}
 	})
 }
@@ -402,7 +401,7 @@ func TestSessionsWithoutANameDoNotShareTokens(t *testing.T) {
 		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
 		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
 		if a == b {
-			w.Error("one user's token was handed to another")
+			w.Error("two sessions share a token")
 		}
 	})
 }
