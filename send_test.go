@@ -1,7 +1,7 @@
 package tokencache_test
 
-// The requests to the authorization server: what they carry, that each is sent at most once, and that
-// credentials go nowhere else, which is the server's half of promise 8.
+// The requests to the authorization server: what they carry, that each is sent at most once, and
+// that credentials go nowhere else (promise 8, as far as credentials are concerned).
 
 import (
 	"bufio"
@@ -25,7 +25,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// Row R: credentials do not follow a redirect.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -46,18 +45,19 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 				w.srv.Fail("revoke", -1, redirect("/revoke"))
 				wantRedirectError(t, src.Revoke(context.Background()), status)
 				if seen := other.Requests(); len(seen) > 0 {
-					w.Errorf("the other host saw %d requests", len(seen))
+					w.Errorf("the other host got %d requests, want none", len(seen))
 				}
 			})
 		})
 	}
 }
 
+// wantRedirectError checks that err is a permanent *Error about a redirect with the given status.
 func wantRedirectError(t *testing.T, err error, status int) {
 	t.Helper()
 	var e *tokencache.Error
 	if !errors.As(err, &e) || e.StatusCode != status || !e.Permanent || !strings.Contains(err.Error(), "redirect") {
-		t.Errorf("error: %v", err)
+		t.Errorf("got %v, want a permanent error about redirect %d", err, status)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestMalformedLocationIsNotQuoted(t *testing.T) {
 		_, err := w.cache.ClientCredentials().Token()
 		var e *tokencache.Error
 		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
-			t.Errorf("got %v, want an error of the redirect that does not quote it", err)
+			t.Errorf("got %v, want an error with status 302 that does not quote the Location", err)
 		}
 	})
 }
@@ -81,12 +81,12 @@ func TestSendRefusesCredentialsOverPlainHTTP(t *testing.T) {
 		req.SetBasicAuth("alice", "wonderland")
 		_, err = w.cache.Send(context.Background(), "authorization", req)
 		if err == nil || !strings.Contains(err.Error(), "plain http") || w.srv.Count("api") != 0 {
-			t.Errorf("got %v, and %d requests arrived; want a refusal", err, w.srv.Count("api"))
+			t.Errorf("got %v after %d requests, want an error after none", err, w.srv.Count("api"))
 		}
 	})
 }
 
-// Row DD: net/http sends some requests again by itself when a connection turns out to be closed.
+// When the server closes a reused connection, net/http by itself sends some requests again.
 func TestRequestArrivesAtMostOnce(t *testing.T) {
 	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
 		return func(c *tokencache.Cache, to string) error {
@@ -113,7 +113,7 @@ func TestRequestArrivesAtMostOnce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := newFickleServer(t)
+			srv := newClosingServer(t)
 			transport := &http.Transport{}
 			cfg := minimal()
 			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
@@ -126,35 +126,35 @@ func TestRequestArrivesAtMostOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
-				t.Errorf("error: %v", err)
+				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 			transport.CloseIdleConnections()
 			srv.Close()
 			srv.conns.Wait()
 			if srv.arrived != 2 || srv.reused != 1 {
-				t.Errorf("%d requests arrived for 2 attempts, %d of them on an old connection", srv.arrived, srv.reused)
+				t.Errorf("%d requests arrived, %d of them on a reused connection; want 2 and 1", srv.arrived, srv.reused)
 			}
 		})
 	}
 }
 
-// A fickleServer answers the first request on each connection and closes the connection when it has read the second,
-// as a server does whose idle timeout is up at that very moment.
-type fickleServer struct {
+// A closingServer answers the first request on each connection, and closes the connection when it
+// has read the second, like a server whose idle timeout ends at that moment.
+type closingServer struct {
 	net.Listener
-	mu      sync.Mutex // guards what follows
-	arrived int
-	reused  int
+	mu      sync.Mutex // guards arrived and reused
+	arrived int        // requests
+	reused  int        // requests after the first on a connection
 	conns   sync.WaitGroup
 }
 
-func newFickleServer(t *testing.T) *fickleServer {
+func newClosingServer(t *testing.T) *closingServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fickleServer{Listener: l}
+	s := &closingServer{Listener: l}
 	s.conns.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -167,7 +167,7 @@ func newFickleServer(t *testing.T) *fickleServer {
 	return s
 }
 
-func (s *fickleServer) serve(conn net.Conn) {
+func (s *closingServer) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	for n := range 2 {
@@ -205,7 +205,7 @@ func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
 		for _, r := range w.srv.Requests() {
 			for name, want := range map[string]string{"Origin": "https://shop.example.com", "X-Request-Id": "id-1", "Accept": "application/jwt"} {
 				if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
-					w.Errorf("%s: %s %q, want %q", r.Endpoint, name, got, want)
+					w.Errorf("%s: %s: got %q, want %q", r.Endpoint, name, got, want)
 				}
 			}
 		}
@@ -223,7 +223,7 @@ func TestNothingIsSentWhenHeaderFuncFails(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HeaderFunc = fn }, func(w *world) {
 				_, err := w.cache.ClientCredentials().Token()
 				if err == nil || !strings.HasPrefix(err.Error(), "tokencache: Config.HeaderFunc: ") {
-					w.Errorf("error: %v", err)
+					w.Errorf("got %v, want an error that names Config.HeaderFunc", err)
 				}
 				w.wantFetches(0)
 			})
@@ -237,10 +237,10 @@ func TestSendWorksWithoutAHeader(t *testing.T) {
 		_, err := w.cache.Send(context.Background(), "directory", &http.Request{URL: to})
 		var e *tokencache.Error
 		if !errors.As(err, &e) || e.StatusCode != 401 || e.Op != "directory" {
-			w.Errorf("error: %v", err)
+			w.Errorf("got %v, want an error of directory with status 401", err)
 		}
 		if got := w.srv.Requests()[0].Header.Get("X-Tenant"); got != "t1" {
-			w.Errorf("X-Tenant: %q", got)
+			w.Errorf("X-Tenant: got %q, want t1", got)
 		}
 	})
 }
@@ -260,11 +260,11 @@ func TestSendReturnsTheResponse(t *testing.T) {
 	}
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != 302 || resp.Status != "302 Found" || string(body) != "see there" || resp.Header.Get("Location") == "" || resp.Request != nil {
-		t.Errorf("answer: %v %q", resp, body)
+		t.Errorf("got %v with body %q, want the complete response without its Request", resp, body)
 	}
 }
 
-// A revocation request that has no body is sent as that, and not chunked: some servers refuse it otherwise.
+// A request without a body is sent with Content-Length: 0, because some servers refuse it chunked.
 func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
@@ -282,13 +282,13 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	}, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
-		_ = src.Revoke(context.Background()) // tokentest wants a form
+		_ = src.Revoke(context.Background()) // fails, because tokentest wants a form
 		var wire strings.Builder
 		if err := (<-seen).Write(&wire); err != nil {
 			w.Fatal(err)
 		}
 		if strings.Contains(wire.String(), "Transfer-Encoding") || !strings.Contains(wire.String(), "Content-Length: 0\r\n") {
-			w.Errorf("sent %s", wire.String())
+			w.Errorf("sent:\n%s", wire.String())
 		}
 	})
 }
@@ -296,15 +296,15 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 func TestResponsesOverARealNetwork(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
 	if len(goodAnswer) != 64 {
-		t.Fatalf("the answer has %d bytes", len(goodAnswer))
+		t.Fatalf("goodAnswer has %d bytes, want the Content-Length of head", len(goodAnswer))
 	}
 	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
 		t.Run(name, func(t *testing.T) {
 			srv, src := overNetwork(t, answer)
 			_, err := src.Token()
 			check(t, err)
-			if _, again := src.Token(); err != nil && !errors.Is(again, tokencache.ErrHeldOff) {
-				t.Errorf("the next call got %v, want ErrHeldOff", again)
+			if _, next := src.Token(); err != nil && !errors.Is(next, tokencache.ErrHeldOff) {
+				t.Errorf("the next call got %v, want ErrHeldOff", next)
 			}
 			if got := srv.requests.Load(); got != 1 {
 				t.Errorf("%d requests reached the server, want 1", got)
@@ -326,13 +326,13 @@ func TestResponsesOverARealNetwork(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	run("reset in the middle of the answer", func(conn net.Conn) {
+	run("reset in the middle of the body", func(conn net.Conn) {
 		_, _ = io.WriteString(conn, head+goodAnswer[:30])
 		_ = conn.(*net.TCPConn).SetLinger(0)
 	}, unavailable)
-	run("reset before the answer", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
-	run("ends in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
-	run("no HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
+	run("reset before the response", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
+	run("closed in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
+	run("not HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
 	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
 		unavailable(t, err)
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -341,9 +341,11 @@ func TestResponsesOverARealNetwork(t *testing.T) {
 	})
 }
 
+// goodAnswer is the body of a token response.
 const goodAnswer = `{"access_token":"token","token_type":"Bearer","expires_in":3600}`
 
-// A rawServer answers every request on a connection with what the test writes there.
+// A rawServer reads one request from each connection, lets the test write the response, and closes
+// the connection.
 type rawServer struct {
 	url      string
 	requests atomic.Int64
@@ -382,7 +384,8 @@ func (s *rawServer) serve(conn net.Conn, answer func(conn net.Conn)) {
 	answer(conn)
 }
 
-// overNetwork asks a raw server for a token, with a timeout of half a second.
+// overNetwork starts a raw server and returns a source of its tokens, with a timeout of half a
+// second.
 func overNetwork(t *testing.T, answer func(conn net.Conn)) (srv *rawServer, src *tokencache.Source) {
 	t.Helper()
 	srv = newRawServer(t, answer)
