@@ -78,5 +78,7 @@ func (c *core) close() {
 }
 
 func init() {
-	testhook.SetWall = func(cache any, wall func() time.Time) { cache.(*Cache).core.Load().clock.Wall = wall }
+	stateOf := func(cache any) *core { return cache.(*Cache).core.Load() }
+	testhook.SetWall = func(cache any, wall func() time.Time) { stateOf(cache).clock.Wall = wall }
+	testhook.Sizes = func(cache any) (current, superseded int) { return stateOf(cache).shelf.Len() }
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -275,17 +276,17 @@ type roundTripperFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// Further names of roundTripperFunc.
-type (
-	roundTrip = roundTripperFunc
-	baseFunc  = roundTripperFunc
-	watching  = roundTripperFunc
-)
-
 // A sourceFunc is an [oauth2.TokenSource].
 type sourceFunc func() (*oauth2.Token, error)
 
 func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 
-// Another name of sourceFunc.
-type tokenFunc = sourceFunc
+// many and manyPosts are how many callers, and how many POST requests, a storm has. The race detector
+// gives up above 8,128 goroutines, and a POST takes five.
+var many, manyPosts = 10_000, 10_000
+
+func init() {
+	if testhook.Race {
+		many, manyPosts = 2_000, 1_000
+	}
+}

@@ -160,7 +160,7 @@ func TestTokenDoesNotFollowRedirectsThatTheBaseHides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://b/3 https://b/4 https://a/5"), code: 302, reject: -1}
-				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 					resp, err := r.RoundTrip(req)
 					resp.Request = replace(req)
 					return resp, err

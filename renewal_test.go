@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -129,7 +130,7 @@ func TestClockStepsAndSuspension(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{Lifetime: 30 * time.Minute}, nil, func(w *world) {
 				offset := time.Duration(0)
-				tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(offset) })
+				testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(offset) })
 				src := w.cache.ClientCredentials()
 				w.token(src)
 				offset = step
@@ -258,7 +259,7 @@ func TestExpiryBeyondTheRangeOfDuration(t *testing.T) {
 				t.Fatal(err)
 			}
 			calls, readings := 0, 0
-			tokencache.SetWall(cache, func() time.Time { readings++; return time.Now() })
+			testhook.SetWall(cache, func() time.Time { readings++; return time.Now() })
 			src := cache.Source(tokencache.TokenSourceGrant("far", sourceFunc(func() (*oauth2.Token, error) {
 				calls++
 				return &oauth2.Token{AccessToken: "a", Expiry: expiry}, nil

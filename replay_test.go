@@ -77,7 +77,7 @@ func TestReplayIsCopiedFromTheCallersRequest(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		sent := 0
 		greedy := mutatingBase(&sent)
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			if got := r.Header["X-Several"]; r.Method != "POST" || len(got) != 2 || len(r.Header["Authorization"]) != 1 || r.Header["X-Added"] != nil {
 				w.Errorf("request %d: %s %v", sent+1, r.Method, r.Header)
 			}
@@ -214,7 +214,7 @@ func readAnswer(w *world, rt http.RoundTripper) fullAnswer {
 
 func Test401WithABlockingBodyIsReturned(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		base := roundTrip(func(*http.Request) (*http.Response, error) {
+		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 401, Header: http.Header{}, Body: blockingBody{make(chan struct{})}}, nil
 		})
 		req := newRequest(t, "POST", w.srv.URL, io.MultiReader(strings.NewReader("cannot be replayed")))
@@ -237,7 +237,7 @@ func (b blockingBody) Close() error { close(b.closed); return nil }
 func Test401WithANilBodyIsReplayed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		calls := 0
-		base := roundTrip(func(*http.Request) (*http.Response, error) {
+		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			calls++
 			return &http.Response{StatusCode: map[bool]int{true: 401, false: 204}[calls == 1]}, nil
 		})
@@ -278,7 +278,7 @@ func TestBodyIsClosedOnce(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 				sent := 0
-				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					answer := (row.answers + "ooo")[sent]
 					sent++
 					resp := respond(r, map[byte]int{'r': 401, 'o': 200}[answer], nil)
@@ -334,7 +334,7 @@ func TestBodyOf401IsClosed(t *testing.T) {
 		for name, body := range map[string]io.Reader{"closed": newCountedBody("body"), "replayed": strings.NewReader("body")} {
 			rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
 				var opened, closed int
-				tr := &tokencache.Transport{Source: src, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: src, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					resp := respond(r, 401, nil)
 					resp.Body = closerFunc{io.LimitReader(zeros{}, size), func() { closed++ }}
 					opened++

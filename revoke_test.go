@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -396,7 +397,7 @@ func TestUnusedRefreshTokensOfInvalidatedTokensAreForgotten(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			src.Invalidate(tok)
 		}
-		if got := tokencache.Remembered(w.cache); got > 10 {
+		if _, got := testhook.Sizes(w.cache); got > 10 {
 			w.Errorf("%d superseded tokens are remembered, want at most those of the last hour", got)
 		}
 		if err := w.cache.Shutdown(w.Context()); err != nil {

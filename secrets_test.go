@@ -51,7 +51,7 @@ const (
 // secretValues returns a value of every exported type, with as many secrets in it as it can hold.
 func secretValues(t *testing.T) map[string]any {
 	t.Helper()
-	cfg := secretConfig(watching(secretAnswer.RoundTrip)) // a function, because formatting a Config formats the user's HTTPClient
+	cfg := secretConfig(roundTripperFunc(secretAnswer.RoundTrip)) // a function, because formatting a Config formats the user's HTTPClient
 	cache, err := tokencache.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -559,9 +559,9 @@ func TestErrorsOfTheTransportShowNoSecret(t *testing.T) {
 		dump, _ := httputil.DumpRequestOut(req, true)
 		return nil, &url.Error{Op: "Post", URL: req.URL.String(), Err: careless{req.URL.String() + " " + string(dump), req}}
 	}
-	wantNoSecret(t, "token request", refusal(t, watching(failing)))
+	wantNoSecret(t, "token request", refusal(t, roundTripperFunc(failing)))
 
-	answering := watching(func(req *http.Request) (*http.Response, error) {
+	answering := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Path == "/token" {
 			return secretAnswer.RoundTrip(req)
 		}
@@ -602,7 +602,7 @@ func TestErrorsOfTheTransportShowNoSecret(t *testing.T) {
 		cache := must(tokencache.New(secretConfig(answering)))
 		foreign := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: accessValue})
 		for _, src := range []oauth2.TokenSource{cache.ClientCredentials(), foreign} {
-			client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: watching(failing)}}
+			client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: roundTripperFunc(failing)}}
 			_, err := client.Get("https://api.example.com/")
 			wantNoSecret(t, "API", errors.Unwrap(err))
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -389,7 +390,7 @@ func TestRefusedSessionIsForgotten(t *testing.T) {
 			time.Sleep(time.Hour)
 		}
 		w.wantFetches(fetches + 1)
-		if got := tokencache.Entries(w.cache); got != 0 {
+		if got, _ := testhook.Sizes(w.cache); got != 0 {
 			w.Errorf("the cache has %d entries, want none", got)
 		}
 	})

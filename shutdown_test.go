@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -237,7 +238,7 @@ func TestTokenOfAGrantThatIgnoresItsContextIsRevoked(t *testing.T) {
 func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
 	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
-		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", tokenFunc(func() (*oauth2.Token, error) {
+		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", sourceFunc(func() (*oauth2.Token, error) {
 			time.Sleep(20 * time.Second) // it has no context, so it cannot be stopped
 			return hourToken("late"), nil
 		})))
@@ -294,7 +295,7 @@ func TestShutdownRevokesATokenThatIsStillValidAtTheServer(t *testing.T) {
 func TestShutdownRevokesTheTokenOfARefusedRefreshToken(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
 		var step time.Duration
-		tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
+		testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		step = 3 * time.Hour
@@ -402,7 +403,7 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 			src.Invalidate(tok)
 			time.Sleep(2 * time.Second)
 		}
-		if got := tokencache.Remembered(w.cache); got > 1500 {
+		if _, got := testhook.Sizes(w.cache); got > 1500 {
 			w.Errorf("%d tokens are remembered, at most 30 of them are valid", got)
 		}
 	})

@@ -77,7 +77,7 @@ func TestPlainHTTP(t *testing.T) {
 				got := "refused"
 				tr := &tokencache.Transport{
 					Source: w.cache.ClientCredentials(), Origins: strings.Fields(row.origins), AllowHTTP: row.allow,
-					Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+					Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 						if got = "token"; r.Header.Get("Authorization") == "" {
 							got = "no token"
 						}
@@ -138,7 +138,7 @@ func TestRequestWithoutATokenIsNotSent(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				tr := &tokencache.Transport{Source: row.source(w), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: row.source(w), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					w.Error("the request was sent")
 					return respond(r, 200, nil), nil
 				})}
@@ -195,7 +195,7 @@ func TestRequestWithAuthorizationIsSentAsIs(t *testing.T) {
 			req := newRequest(t, "GET", "https://api.example.com/", nil)
 			req.Header = header
 			var seen *http.Request
-			tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+			tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 				seen = r
 				return respond(r, 401, nil), nil
 			})}
@@ -214,7 +214,7 @@ func TestRequestWithNilHeaderGetsToken(t *testing.T) {
 			req := newRequest(t, "GET", "https://api.example.com/", nil)
 			req.Header = nil
 			var seen string
-			tr := &tokencache.Transport{Source: src, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+			tr := &tokencache.Transport{Source: src, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 				seen = r.Header.Get("Authorization")
 				return respond(r, 200, nil), nil
 			})}
@@ -368,7 +368,7 @@ func withoutFuncs(req *http.Request) *http.Request {
 }
 
 // mutatingBase changes each request in every way that a base could, and answers 401 to the first.
-func mutatingBase(sent *int) baseFunc {
+func mutatingBase(sent *int) roundTripperFunc {
 	return func(r *http.Request) (*http.Response, error) {
 		resp := respond(r, 401, nil)
 		if *sent++; *sent > 1 {
@@ -408,7 +408,7 @@ func TestResponseHasTheCallersRequest(t *testing.T) {
 				if foreign {
 					tr.Source = foreignToken("abc")
 				}
-				tr.Base = baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr.Base = roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					resp := respond(r, row.status, nil)
 					resp.Request = r.Clone(context.Background())
 					return resp, nil
@@ -428,7 +428,7 @@ func TestResponseHasTheCallersRequest(t *testing.T) {
 }
 
 func TestBaseThatReturnsNilIsAnError(t *testing.T) {
-	silent := roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })
+	silent := roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, nil })
 	src := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token"})
 	resp, err := (&tokencache.Transport{Source: src, Base: silent}).RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
 	if resp != nil || err == nil || !strings.Contains(err.Error(), "Base") {
@@ -449,12 +449,12 @@ func TestCloseIdleConnectionsReachesTheBase(t *testing.T) {
 	if base.closed != 1 {
 		t.Errorf("base: got %d calls, want 1", base.closed)
 	}
-	(&tokencache.Transport{Base: baseFunc(nil)}).CloseIdleConnections() // this base has no such method
+	(&tokencache.Transport{Base: roundTripperFunc(nil)}).CloseIdleConnections() // this base has no such method
 }
 
 // A closingBase counts the calls of CloseIdleConnections.
 type closingBase struct {
-	baseFunc
+	roundTripperFunc
 	closed int
 }
 

@@ -1,4 +1,5 @@
-package tokencache_test
+// Package docs_test checks what the documentation says against the code.
+package docs_test
 
 import (
 	"io/fs"
@@ -9,6 +10,14 @@ import (
 	"strings"
 	"testing"
 )
+
+// TestMain runs the tests in the root of the repository.
+func TestMain(m *testing.M) {
+	if err := os.Chdir(".."); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // read returns the text of all files that match.
 func read(t *testing.T, patterns ...string) string {
