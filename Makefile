@@ -56,7 +56,7 @@ figures:
 unit:
 	@echo "== go test, workspace"
 	@go test -race -shuffle=on -timeout 20m work
-	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation)' . # what the race detector has no room or time for
+	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation)' . ./internal/simulation # what the race detector has no room or time for
 
 # Of oidc-provider only what its lock file names is installed, and none of its scripts is run. Where there is no npm the
 # tests that need it say so: they fail in CI and are skipped elsewhere.
@@ -128,7 +128,7 @@ page:
 SOAKTIME ?= 0
 
 soak:
-	@SOAK_HISTORIES=$(HISTORIES) go test -count=1 -timeout $(SOAKTIME) -v -run '^TestSimulation$$' . | grep -vE '^(=== | *---)'
+	@SOAK_HISTORIES=$(HISTORIES) go test -count=1 -timeout $(SOAKTIME) -v -run '^TestSimulation$$' ./internal/simulation | grep -vE '^(=== | *---)'
 
 # slow is what takes too long for every change. CI runs it after test.
 slow:

@@ -1,3 +1,6 @@
+// How answers to token requests are read (RFC 6749 section 5.1), and which lifetime a token has by
+// its expires_in (part of promise 4 in README.md).
+
 package tokencache_test
 
 import (
@@ -17,15 +20,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// media is a header with the given Content-Type, without one if it is empty.
-func media(contentType string) http.Header {
-	h := http.Header{"X-Request-Id": {"id-1"}}
-	if contentType != "" {
-		h.Set("Content-Type", contentType)
-	}
-	return h
-}
-
 func TestTokenAnswers(t *testing.T) {
 	const (
 		asJSON = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":3600,"scope":"x y"}`
@@ -44,8 +38,8 @@ func TestTokenAnswers(t *testing.T) {
 		{"JSON as form", fixedAnswer{200, media("application/x-www-form-urlencoded"), asJSON, nil}},
 		{"JSON as text", fixedAnswer{200, media("text/plain"), asJSON, nil}},
 		{"JSON as HTML", fixedAnswer{200, media("text/html"), asJSON, nil}},
-		{"JSON as nothing", fixedAnswer{200, media(""), asJSON, nil}},
-		{"JSON as nonsense", fixedAnswer{200, media(";;="), asJSON, nil}},
+		{"JSON without a type", fixedAnswer{200, media(""), asJSON, nil}},
+		{"JSON with an invalid type", fixedAnswer{200, media(";;="), asJSON, nil}},
 		{"form", fixedAnswer{200, media("application/x-www-form-urlencoded"), asForm, nil}},
 		{"form with a charset", fixedAnswer{200, media("APPLICATION/x-www-form-urlencoded; charset=utf-8"), asForm, nil}},
 		{"form as text", fixedAnswer{200, media("text/plain; charset=utf-8"), asForm, nil}},
@@ -66,6 +60,15 @@ func TestTokenAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// media returns a header with a request ID and, unless it is empty, the given Content-Type.
+func media(contentType string) http.Header {
+	h := http.Header{"X-Request-Id": {"id-1"}}
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+	}
+	return h
 }
 
 func TestUnusableTokenAnswers(t *testing.T) {
@@ -117,7 +120,7 @@ func TestUnusableTokenAnswers(t *testing.T) {
 	}
 }
 
-func TestLargestTokenAnswer(t *testing.T) {
+func TestTokenAnswerMayHaveOneMebibyte(t *testing.T) {
 	body := `{"access_token":"","x":""}`
 	body = `{"access_token":"a","x":"` + strings.Repeat("x", 1<<20-len(body)-1) + `"}`
 	if len(body) != 1<<20 {
@@ -128,11 +131,31 @@ func TestLargestTokenAnswer(t *testing.T) {
 	}
 }
 
+func TestTokenInARefusalIsNotUsed(t *testing.T) {
+	for _, status := range []int{199, 300, 304, 307, 400, 401, 422, 500, 503} {
+		tok, err := (fixedAnswer{status: status, body: `{"access_token":"hidden","refresh_token":"hidden"}`}).asks(t, grantParams("password"), nil)
+		var e *tokencache.Error
+		if tok != nil || !errors.As(err, &e) || e.StatusCode != status {
+			t.Errorf("%d: token %v, error %v", status, tok, err)
+		}
+	}
+}
+
+// Some servers answer every request with 200, and have the error only in the body.
+func TestRefusalWithStatus200(t *testing.T) {
+	a := fixedAnswer{status: 200, header: media("application/json"), body: `{"error":"invalid_grant","error_description":"bad code"}`}
+	tok, err := a.asks(t, grantParams("authorization_code"), nil)
+	var e *tokencache.Error
+	if tok != nil || !errors.As(err, &e) || e.Code != "invalid_grant" || e.Description != "bad code" || !errors.Is(err, tokencache.ErrInvalidGrant) {
+		t.Errorf("token %v, error %v", tok, err)
+	}
+}
+
 func TestTokenType(t *testing.T) {
 	for _, row := range []struct {
 		name, field string
 		known       []string
-		refused     string // what the error calls it, empty: accepted
+		refused     string // part of the error; empty if the type is accepted
 	}{
 		{"absent", ``, nil, ""},
 		{"null", `,"token_type":null`, nil, ""},
@@ -140,7 +163,7 @@ func TestTokenType(t *testing.T) {
 		{"Bearer", `,"token_type":"Bearer"`, nil, ""},
 		{"lower case", `,"token_type":"bearer"`, nil, ""},
 		{"upper case", `,"token_type":"BEARER"`, nil, ""},
-		{"known", `,"token_type":"Opaque"`, []string{"jwt", "opaque"}, ""},
+		{"known to the dialect", `,"token_type":"Opaque"`, []string{"jwt", "opaque"}, ""},
 		{"DPoP", `,"token_type":"DPoP"`, nil, `"DPoP"`},
 		{"unknown to the dialect", `,"token_type":"mac"`, []string{"opaque"}, `"mac"`},
 		{"number", `,"token_type":42`, nil, `"42"`},
@@ -162,7 +185,7 @@ func TestTokenType(t *testing.T) {
 	}
 }
 
-// Extra is as encoding/json makes it: numbers are float64, at every depth.
+// The values in Token.Extra have the types of encoding/json: numbers are float64, at every depth.
 func TestExtraFields(t *testing.T) {
 	body := `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":60,
 		"token_id":"id","refresh_expires_in":21600,"nested":{"list":[1,"x",null,true]},"big":1e400}`
@@ -177,13 +200,13 @@ func TestExtraFields(t *testing.T) {
 	}
 	for _, name := range []string{"access_token", "refresh_token", "token_type", "expires_in"} {
 		if v := tok.Extra(name); v != nil {
-			t.Errorf("%s is extra: %v", name, v)
+			t.Errorf("%s is an extra field: %v", name, v)
 		}
 	}
 }
 
-// A source hands out the extra fields too, and never a refresh token.
-func TestTokenOfASourceHasNoRefreshToken(t *testing.T) {
+// A token from a source has the extra fields, but no field with the refresh token.
+func TestTokenOfASourceHasExtraFieldsButNoRefreshToken(t *testing.T) {
 	cfg := minimal()
 	cfg.HTTPClient = &http.Client{Transport: fixedAnswer{status: 200, body: `{"access_token":"a","refresh_token":"r","token_id":"id"}`}}
 	cache, err := tokencache.New(cfg)
@@ -203,68 +226,16 @@ func TestTokenOfASourceHasNoRefreshToken(t *testing.T) {
 			t.Errorf("token: %#v", tok)
 		}
 		if tok.Extra("token_id") == nil && tok.Extra("id_token") == nil {
-			t.Error("the extra fields are gone")
+			t.Error("the token has no extra fields")
 		}
 	}
 }
 
-func TestTokenInAFailureIsNotUsed(t *testing.T) {
-	for _, status := range []int{199, 300, 304, 307, 400, 401, 422, 500, 503} {
-		tok, err := (fixedAnswer{status: status, body: `{"access_token":"hidden","refresh_token":"hidden"}`}).asks(t, grantParams("password"), nil)
-		var e *tokencache.Error
-		if tok != nil || !errors.As(err, &e) || e.StatusCode != status {
-			t.Errorf("%d: token %v, error %v", status, tok, err)
-		}
-	}
-}
-
-// Some servers answer 200 to everything, and put their refusal into the body.
-func TestRefusalWithStatus200(t *testing.T) {
-	a := fixedAnswer{status: 200, header: media("application/json"), body: `{"error":"invalid_grant","error_description":"bad code"}`}
-	tok, err := a.asks(t, grantParams("authorization_code"), nil)
-	var e *tokencache.Error
-	if tok != nil || !errors.As(err, &e) || e.Code != "invalid_grant" || e.Description != "bad code" || !errors.Is(err, tokencache.ErrInvalidGrant) {
-		t.Errorf("token %v, error %v", tok, err)
-	}
-}
-
-func FuzzLifetime(f *testing.F) {
-	for _, text := range []string{"", "0", "3600", "3600.0", "3599.7", "-1", "1e12", "1e400", "1e-12", "1576797207", "1736964352", "1795320900", "NaN", "inf", "0x1p-2", "43199", " 900 "} {
-		f.Add(text, int64(1_795_320_000))
-	}
-	f.Fuzz(func(t *testing.T, text string, at int64) {
-		start := time.Unix(at%(1<<35), 0)
-		life := tokencache.Lifetime(map[string]any{"expires_in": text}, start)
-		if life < 0 || life > tenYears {
-			t.Fatalf("%q at %v gives %v", text, start, life)
-		}
-		if trimmed := strings.TrimSpace(text); tokencache.Lifetime(map[string]any{"expires_in": json.Number(trimmed)}, start) != life {
-			t.Errorf("%q is not read as the number is", text)
-		}
-		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		plain := err == nil && seconds > 0 && seconds <= tenYears.Seconds()
-		if plain && (life <= 0 || math.Abs(life.Seconds()-seconds) > 1e-6) {
-			t.Errorf("%q at %v gives %v", text, start, life)
-		}
-		if err != nil && life != 0 {
-			t.Errorf("%q gives %v", text, life)
-		}
-	})
-}
-
-// answered is the moment at which the token requests of these tests went out: some day in 2026.
-var answered = time.Unix(1_795_320_000, 0)
-
-const (
-	tenYears    = 10 * 365 * 24 * time.Hour
-	unspecified = time.Duration(0)
-)
-
-// Row X: every expires_in has one documented meaning.
+// Servers send expires_in as a number of seconds, as a Unix time, or as text.
 func TestLifetime(t *testing.T) {
-	now := answered.Unix()
+	now := requestSent.Unix()
 	for _, row := range []struct {
-		expiresIn string // as JSON, empty: absent
+		expiresIn string // as JSON; empty if absent
 		want      time.Duration
 	}{
 		{"", unspecified},
@@ -293,7 +264,7 @@ func TestLifetime(t *testing.T) {
 		{"1e-12", time.Nanosecond},
 		{"315360000", tenYears},
 		{"315360001", unspecified},
-		{"1576797207", unspecified}, // fifty years; or a day in 2019
+		{"1576797207", unspecified}, // fifty years, or a day in 2019
 		{"1e12", unspecified},
 		{"1e400", unspecified},
 		{`"1e400"`, unspecified},
@@ -314,9 +285,9 @@ func TestLifetime(t *testing.T) {
 		t.Run(row.expiresIn, func(t *testing.T) {
 			fields := map[string]any{}
 			if row.expiresIn != "" {
-				fields["expires_in"] = decoded(t, row.expiresIn)
+				fields["expires_in"] = decodeJSON(t, row.expiresIn)
 			}
-			if got := tokencache.Lifetime(fields, answered); got != row.want {
+			if got := tokencache.Lifetime(fields, requestSent); got != row.want {
 				t.Errorf("got %v, want %v", got, row.want)
 			}
 			body := `{"access_token":"a"}`
@@ -324,14 +295,22 @@ func TestLifetime(t *testing.T) {
 				body = `{"access_token":"a","expires_in":` + row.expiresIn + `}`
 			}
 			if _, err := (fixedAnswer{status: 200, body: body}).asks(t, grantParams("client_credentials"), nil); err != nil {
-				t.Errorf("the token was refused: %v", err)
+				t.Errorf("the token was not accepted: %v", err)
 			}
 		})
 	}
 }
 
-// decoded reads JSON as the library does.
-func decoded(t *testing.T, text string) any {
+// requestSent is when the token requests of these tests were sent, in 2026.
+var requestSent = time.Unix(1_795_320_000, 0)
+
+const (
+	tenYears    = 10 * 365 * 24 * time.Hour
+	unspecified = time.Duration(0)
+)
+
+// decodeJSON decodes JSON as the library does, with numbers as json.Number.
+func decodeJSON(t *testing.T, text string) any {
 	t.Helper()
 	if _, err := strconv.ParseFloat(text, 64); err == nil || text == "1e400" || text == "-1e400" {
 		return json.Number(text)
@@ -353,13 +332,13 @@ func TestLifetimeCountsFromTheRequest(t *testing.T) {
 	})
 }
 
-// The same meanings, seen as the time at which a token is replaced; 0 is never.
-func TestTokenLivesAsLongAsTheAnswerSays(t *testing.T) {
+// A token is replaced when the lifetime in the answer ends, or after MaxAge if the answer has none.
+func TestTokenIsReplacedWhenItsLifetimeEnds(t *testing.T) {
 	bubbleStart := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	for _, row := range []struct {
 		expiresIn any
 		maxAge    time.Duration
-		replaced  time.Duration
+		replaced  time.Duration // after this time; 0 is never
 	}{
 		{3600, 0, time.Hour},
 		{"3600", time.Minute, time.Hour},
@@ -416,5 +395,29 @@ func TestDialectReadsTheLifetime(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.token(src)
 		w.wantFetches(2)
+	})
+}
+
+func FuzzLifetime(f *testing.F) {
+	for _, text := range []string{"", "0", "3600", "3600.0", "3599.7", "-1", "1e12", "1e400", "1e-12", "1576797207", "1736964352", "1795320900", "NaN", "inf", "0x1p-2", "43199", " 900 "} {
+		f.Add(text, int64(1_795_320_000))
+	}
+	f.Fuzz(func(t *testing.T, text string, at int64) {
+		start := time.Unix(at%(1<<35), 0)
+		life := tokencache.Lifetime(map[string]any{"expires_in": text}, start)
+		if life < 0 || life > tenYears {
+			t.Fatalf("%q at %v gives %v", text, start, life)
+		}
+		if trimmed := strings.TrimSpace(text); tokencache.Lifetime(map[string]any{"expires_in": json.Number(trimmed)}, start) != life {
+			t.Errorf("%q and the same number have different lifetimes", text)
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		plain := err == nil && seconds > 0 && seconds <= tenYears.Seconds()
+		if plain && (life <= 0 || math.Abs(life.Seconds()-seconds) > 1e-6) {
+			t.Errorf("%q at %v gives %v", text, start, life)
+		}
+		if err != nil && life != 0 {
+			t.Errorf("%q gives %v", text, life)
+		}
 	})
 }

@@ -99,8 +99,3 @@ func (c *Cache) Close() error {
 	}
 	return nil
 }
-
-func (c *core) close() {
-	c.flights.Close()
-	c.shelf.Recheck()
-}

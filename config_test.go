@@ -1,3 +1,5 @@
+// What New accepts, the defaults of a Config, and how the client authenticates.
+
 package tokencache_test
 
 import (
@@ -19,16 +21,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// minimal is a configuration with nothing but the required fields.
-func minimal() tokencache.Config {
-	return tokencache.Config{
-		TokenURL: "https://as.example.com/token",
-		ClientID: "client",
-		Auth:     tokencache.ClientSecretBasic("secret"),
-	}
-}
-
-func TestNewNamesTheFieldItRefuses(t *testing.T) {
+func TestNewNamesTheInvalidField(t *testing.T) {
 	for _, row := range []struct {
 		name, field string
 		change      func(*tokencache.Config)
@@ -39,13 +32,13 @@ func TestNewNamesTheFieldItRefuses(t *testing.T) {
 		{"relative", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "/token" }},
 		{"no scheme", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "as.example.com/token" }},
 		{"no host", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https:///token" }},
-		{"port alone", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https://:443/token" }},
+		{"only a port", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https://:443/token" }},
 		{"another scheme", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "ftp://as.example.com/token" }},
 		{"user info", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https://client:hidden@as.example.com/token" }},
 		{"fragment", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https://as.example.com/token#top" }},
 		{"empty fragment", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "https://as.example.com/token#" }},
 		{"plain http", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "http://as.example.com/token" }},
-		{"plain http, like loopback", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "http://localhost.example.com/token" }},
+		{"plain http, not loopback", "TokenURL", func(c *tokencache.Config) { c.TokenURL = "http://localhost.example.com/token" }},
 		{"revocation over plain http", "RevokeURL", func(c *tokencache.Config) { c.RevokeURL = "http://as.example.com/revoke" }},
 		{"revocation with user info", "RevokeURL", func(c *tokencache.Config) { c.RevokeURL = "https://client:hidden@as.example.com/revoke" }},
 		{"revocation without a host", "RevokeURL", func(c *tokencache.Config) { c.RevokeURL = "revoke" }},
@@ -56,7 +49,7 @@ func TestNewNamesTheFieldItRefuses(t *testing.T) {
 		{"negative age", "MaxAge", func(c *tokencache.Config) { c.MaxAge = -time.Second }},
 		{"negative idle time", "MaxIdle", func(c *tokencache.Config) { c.MaxIdle = -time.Second }},
 		{"negative concurrency", "MaxConcurrent", func(c *tokencache.Config) { c.MaxConcurrent = -1 }},
-		{"second authentication", "Header", func(c *tokencache.Config) { c.Header = http.Header{"authorization": {"Basic hidden"}} }},
+		{"authorization", "Header", func(c *tokencache.Config) { c.Header = http.Header{"authorization": {"Basic hidden"}} }},
 		{"idempotency key", "Header", func(c *tokencache.Config) { c.Header = http.Header{"Idempotency-Key": {"1"}} }},
 		{"other idempotency key", "Header", func(c *tokencache.Config) { c.Header = http.Header{"X-Idempotency-Key": {"1"}} }},
 	} {
@@ -77,7 +70,16 @@ func TestNewNamesTheFieldItRefuses(t *testing.T) {
 	}
 }
 
-func TestNewAcceptsWhatIsAllowed(t *testing.T) {
+// minimal returns a Config with only the required fields.
+func minimal() tokencache.Config {
+	return tokencache.Config{
+		TokenURL: "https://as.example.com/token",
+		ClientID: "client",
+		Auth:     tokencache.ClientSecretBasic("secret"),
+	}
+}
+
+func TestNewAcceptsValidConfigs(t *testing.T) {
 	for name, change := range map[string]func(*tokencache.Config){
 		"minimal":      func(*tokencache.Config) {},
 		"query":        func(c *tokencache.Config) { c.TokenURL = "https://as.example.com/token?tenant=1" },
@@ -97,18 +99,22 @@ func TestNewAcceptsWhatIsAllowed(t *testing.T) {
 	}
 }
 
-func TestWhatNewDidNotMakeSaysSo(t *testing.T) {
+// A Cache or Source that New did not make returns an error instead of a token, and does not panic.
+func TestZeroCacheAndSourceReturnErrors(t *testing.T) {
 	var cache tokencache.Cache
-	src := cache.ClientCredentials()
+	var src tokencache.Source
+	ofZeroCache := cache.ClientCredentials()
 	_, err := src.Token()
-	_, err2 := cache.RequestToken(context.Background(), nil)
-	_, err3 := (&tokencache.Source{}).Token()
-	for _, err := range []error{err, err2, err3, src.Revoke(context.Background())} {
+	_, err2 := ofZeroCache.Token()
+	_, err3 := cache.RequestToken(t.Context(), nil)
+	for _, err := range []error{err, err2, err3, src.Revoke(t.Context()), ofZeroCache.Revoke(t.Context())} {
 		if err == nil || !strings.Contains(err.Error(), "use New") {
 			t.Errorf("error: %v", err)
 		}
 	}
-	if err := errors.Join(cache.Shutdown(context.Background()), cache.Close()); err != nil {
+	src.Invalidate(&oauth2.Token{})
+	src.Reset()
+	if err := errors.Join(cache.Shutdown(t.Context()), cache.Close()); err != nil {
 		t.Error(err)
 	}
 }
@@ -123,7 +129,7 @@ func TestDefaultTimeout(t *testing.T) {
 	})
 }
 
-func TestHTTPClientTimeoutCounts(t *testing.T) {
+func TestHTTPClientTimeoutApplies(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, func(cfg *tokencache.Config) {
 		cfg.HTTPClient = &http.Client{Transport: cfg.HTTPClient.Transport, Timeout: 2 * time.Second}
 	}, func(w *world) {
@@ -137,8 +143,8 @@ func TestHTTPClientTimeoutCounts(t *testing.T) {
 
 func TestDefaultRenewalWindow(t *testing.T) {
 	for _, row := range []struct{ life, fresh, stale time.Duration }{
-		{time.Hour, time.Hour - 330*time.Second, time.Hour - 270*time.Second}, // five minutes, give or take 10 %
-		{100 * time.Second, 78 * time.Second, 82 * time.Second},               // a fifth of a short life
+		{time.Hour, time.Hour - 330*time.Second, time.Hour - 270*time.Second}, // five minutes, with 10% jitter
+		{100 * time.Second, 78 * time.Second, 82 * time.Second},               // a fifth of a short lifetime
 	} {
 		t.Run(row.life.String(), func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{Lifetime: row.life}, nil, func(w *world) {
@@ -172,14 +178,14 @@ func TestDefaultMaxConcurrent(t *testing.T) {
 	})
 }
 
-func TestDefaultTransport(t *testing.T) {
+func TestDefaultHTTPClient(t *testing.T) {
 	onLoopback(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HTTPClient = nil }, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		w.wantFetches(1)
 	})
 }
 
-func TestMaxAgeIsForTokensWithoutAnEnd(t *testing.T) {
+func TestMaxAgeAppliesToTokensWithoutALifetime(t *testing.T) {
 	never := func(map[string]any, time.Time) time.Duration { return tokencache.NeverExpires }
 	for _, row := range []struct {
 		name   string
@@ -205,7 +211,7 @@ func TestMaxAgeIsForTokensWithoutAnEnd(t *testing.T) {
 	}
 }
 
-func TestDefaultMaxIdleIsForEver(t *testing.T) {
+func TestDefaultMaxIdleIsUnlimited(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wonderland")
 		w.token(src)
@@ -217,7 +223,7 @@ func TestDefaultMaxIdleIsForEver(t *testing.T) {
 	})
 }
 
-func TestParamsOfTheGrantWin(t *testing.T) {
+func TestGrantParamsOverrideConfigParams(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
 		cfg.Params = url.Values{"audience": {"config"}, "tenant": {"t1"}, "grant_type": {"magic"}}
 	}, func(w *world) {
@@ -229,7 +235,7 @@ func TestParamsOfTheGrantWin(t *testing.T) {
 	})
 }
 
-func TestLaterChangesOfTheConfigHaveNoEffect(t *testing.T) {
+func TestLaterChangesToTheConfigHaveNoEffect(t *testing.T) {
 	params, header := url.Values{"tenant": {"t1"}}, http.Header{"X-Tenant": {"t1"}}
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.Params, cfg.Header = params, header }, func(w *world) {
 		params["tenant"][0], header["X-Tenant"][0] = "t2", "t2"
@@ -242,18 +248,7 @@ func TestLaterChangesOfTheConfigHaveNoEffect(t *testing.T) {
 	})
 }
 
-func TestSavedTokenIsCopied(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		saved := &oauth2.Token{AccessToken: "a1", Expiry: time.Now().Add(time.Hour)}
-		src := w.cache.RefreshToken("session", saved)
-		saved.AccessToken = "changed"
-		if got := w.token(src); got != "a1" {
-			w.Errorf("token: %s", got)
-		}
-	})
-}
-
-func TestSourceDoesNotFollowLaterChangesOfItsGrant(t *testing.T) {
+func TestLaterChangesToAGrantHaveNoEffect(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		params, scopes := url.Values{"audience": {"a"}}, []string{"read"}
 		src := w.cache.Source(&tokencache.ClientCredentialsGrant{Params: params, Scopes: scopes})
@@ -266,12 +261,15 @@ func TestSourceDoesNotFollowLaterChangesOfItsGrant(t *testing.T) {
 	})
 }
 
-// clientAuths are the built-in methods under the names that tokentest has for them.
-var clientAuths = map[string]func(secret string) tokencache.ClientAuth{
-	"client_secret_basic":     tokencache.ClientSecretBasic,
-	"client_secret_basic_raw": tokencache.ClientSecretBasicRaw,
-	"client_secret_post":      tokencache.ClientSecretPost,
-	"none":                    func(string) tokencache.ClientAuth { return tokencache.NoClientAuth() },
+func TestLaterChangesToASavedTokenHaveNoEffect(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		saved := &oauth2.Token{AccessToken: "a1", Expiry: time.Now().Add(time.Hour)}
+		src := w.cache.RefreshToken("session", saved)
+		saved.AccessToken = "changed"
+		if got := w.token(src); got != "a1" {
+			w.Errorf("token: %s", got)
+		}
+	})
 }
 
 func TestClientAuthentication(t *testing.T) {
@@ -300,7 +298,15 @@ func TestClientAuthentication(t *testing.T) {
 	}
 }
 
-// checkAuthentication looks at the wire: the right place has the credentials, and no other has.
+// clientAuths has the built-in methods by their names in tokentest.
+var clientAuths = map[string]func(secret string) tokencache.ClientAuth{
+	"client_secret_basic":     tokencache.ClientSecretBasic,
+	"client_secret_basic_raw": tokencache.ClientSecretBasicRaw,
+	"client_secret_post":      tokencache.ClientSecretPost,
+	"none":                    func(string) tokencache.ClientAuth { return tokencache.NoClientAuth() },
+}
+
+// checkAuthentication checks that a request has the credentials in the right place and in no other.
 func checkAuthentication(t *testing.T, name string, r tokentest.Request, id, secret string) {
 	t.Helper()
 	want, form := "", map[string]string{"client_id": "", "client_secret": ""}
@@ -339,7 +345,8 @@ func TestClientAuthenticationInJSON(t *testing.T) {
 	})
 }
 
-// Row P: no answer makes the library try another way of authenticating, or the same one again.
+// No answer makes the library try another method, or the same one again: that would send a password
+// twice.
 func TestClientAuthenticationIsNeverProbed(t *testing.T) {
 	faults := map[string]tokentest.Fault{
 		"500":     {Status: 500, Body: `{"error":"server_error"}`},
@@ -369,7 +376,7 @@ func TestClientAuthenticationIsNeverProbed(t *testing.T) {
 	}
 }
 
-func TestClientAuthenticationThatFailsSendsNothing(t *testing.T) {
+func TestClientAuthErrorSendsNothing(t *testing.T) {
 	broken := errors.New("the signing key is gone")
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
 		cfg.Auth = func(context.Context, string, http.Header, url.Values) error { return broken }
@@ -380,20 +387,4 @@ func TestClientAuthenticationThatFailsSendsNothing(t *testing.T) {
 		}
 		w.wantFetches(0)
 	})
-}
-
-func TestZeroSourceAndCacheReturnAnError(t *testing.T) {
-	var src tokencache.Source
-	if _, err := src.Token(); err == nil {
-		t.Error("the zero Source returned a token")
-	}
-	var cache tokencache.Cache
-	if _, err := cache.ClientCredentials().Token(); err == nil {
-		t.Error("the zero Cache returned a token")
-	}
-	src.Invalidate(&oauth2.Token{})
-	src.Reset()
-	if src.Revoke(t.Context()) == nil || cache.Shutdown(t.Context()) != nil || cache.Close() != nil {
-		t.Error("zero values: want an error from Revoke and none from Shutdown and Close")
-	}
 }

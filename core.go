@@ -2,12 +2,14 @@ package tokencache
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/spent"
+	"github.com/tokencache/tokencache/internal/testhook"
 )
 
 // A Cache owns the tokens of one OAuth client at one authorization server, and makes the sources for
@@ -32,4 +34,15 @@ type core struct {
 	flights    flight.Group[*entry.Entry] // one fetch per key
 	shutdown   chan struct{}              // held by the Shutdown at work
 	unaccepted atomic.Int32               // tokens since the last one that authenticated a revocation
+}
+
+func (c *core) close() {
+	c.flights.Close()
+	c.shelf.Recheck()
+}
+
+func init() {
+	stateOf := func(cache any) *core { return cache.(*Cache).core.Load() }
+	testhook.SetWall = func(cache any, wall func() time.Time) { stateOf(cache).clock.Wall = wall }
+	testhook.Sizes = func(cache any) (current, superseded int) { return stateOf(cache).shelf.Len() }
 }

@@ -1,10 +1,12 @@
 package tokencache_test
 
+// Promise 6, first half: a refused password is not sent a third time. The other failures are in
+// holdoff_test.go.
+
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,8 +20,54 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// Row O: a server counts by user, so the sources of one user count together.
-func TestAWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
+func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
+	run := func(name string, fault tokentest.Fault) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+				if fault.Status != 0 {
+					w.srv.Fail("token", 2, fault)
+				}
+				for range 1000 {
+					if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
+						w.Fatal("no error")
+					}
+					time.Sleep(60 * time.Millisecond)
+				}
+				w.wantFetches(1)
+				w.attempts(w.cache.Password("alice", "wrong"), time.Hour)
+				w.wantFetches(2)
+				w.token(w.cache.Password("alice", "wonderland")) // another password is sent at once
+				src := w.cache.Password("alice", "wrong")
+				src.Reset()
+				if _, err := src.Token(); errors.Is(err, tokencache.ErrHeldOff) || err == nil {
+					w.Errorf("after Reset: got %v, want another refusal by the server", err)
+				}
+				w.wantFetches(4)
+			})
+		})
+	}
+	run("invalid_grant", tokentest.Fault{})
+	run("500", serverError)
+	run("empty 403", tokentest.Fault{Status: http.StatusForbidden})
+	run("locked", tokentest.Fault{Status: http.StatusLocked})
+	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
+}
+
+// A job that runs once a night tries again long after the first hold-off has ended.
+func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+		for range 7 {
+			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
+				w.Errorf("got %v, want ErrInvalidGrant", err)
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		w.wantFetches(2)
+	})
+}
+
+// A server counts wrong passwords by user, so all sources of the user and password count together.
+func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 		ask := func(context.Context) (string, error) { return "wrong", nil }
 		sources := []*tokencache.Source{
@@ -27,15 +75,15 @@ func TestAWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 			w.cache.Password("alice", "wrong", "c"), w.cache.PasswordFunc("alice", ask),
 		}
 		askAll := func() {
-			var calls sync.WaitGroup
+			var group sync.WaitGroup
 			for _, src := range sources {
-				calls.Go(func() {
+				group.Go(func() {
 					if _, err := src.Token(); err == nil {
 						w.Error("a wrong password got a token")
 					}
 				})
 			}
-			calls.Wait()
+			group.Wait()
 		}
 		askAll()
 		w.wantFetches(1)
@@ -51,8 +99,7 @@ func TestAWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 	})
 }
 
-// Promise 6, where it is least expected to be needed.
-func TestPasswordCountsHoweverOddlyItIsRefused(t *testing.T) {
+func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
 	run := func(name, password string, fault tokentest.Fault, change func(*tokencache.Config)) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
@@ -72,92 +119,19 @@ func TestPasswordCountsHoweverOddlyItIsRefused(t *testing.T) {
 	}
 	refusal := `{"error":"invalid_grant"}`
 	run("no password", "", tokentest.Fault{}, nil)
-	run("broken off", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
-	run("too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
-	run("no gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
+	run("response cut short", "wrong", tokentest.Fault{Status: 401, Header: http.Header{"Content-Length": {"1000"}}, Body: refusal}, nil)
+	run("response too large", "wrong", tokentest.Fault{Status: 400, Body: refusal + strings.Repeat(" ", 1<<20)}, nil)
+	run("response not in gzip", "wrong", tokentest.Fault{Status: 400, Header: http.Header{"Content-Encoding": {"gzip"}}, Body: refusal}, nil)
 	run("dialect that panics", "wrong", tokentest.Fault{Status: 400, Body: refusal}, func(cfg *tokencache.Config) {
 		cfg.Dialect.Failure = func(*tokencache.Error, http.Header, []byte) { panic("boom") }
 	})
 }
 
-// sender is a grant that sends a user's credentials by itself.
-type sender struct{ variant, url string }
-
-func (sender) Name() string { return "sender" }
-
-func (g sender) Inputs(add func(name, value string)) { add("variant", g.variant) }
-
-func (g sender) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	req, err := http.NewRequest(http.MethodPost, g.url, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.SetBasicAuth("alice", "wrong")
-	_, err = c.Send(ctx, "login", req)
-	return nil, err
-}
-
-func TestRefusedCredentialsOfAGrantAreRememberedForAllItsKeys(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
-		for i := range 5 {
-			_, _ = w.cache.Source(sender{fmt.Sprint(i), w.srv.TokenURL()}).Token()
-		}
-		w.wantFetches(1)
-	})
-}
-
-// User code passes on the errors of other fetches, caches and transports. They are not taken for those of the request at
-// hand.
-
-// elsewhere returns a source of another cache, at a server that always gives the same answer.
-func elsewhere(w *world, status int, body string) *tokencache.Source {
-	w.Helper()
-	answer := roundTrip(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: req,
-			Header: http.Header{"Content-Type": {"application/json"}}}, nil
-	})
-	cache, err := tokencache.New(tokencache.Config{TokenURL: "https://elsewhere.example.com/token", ClientID: "workload",
-		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: answer}})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return cache.ClientCredentials()
-}
-
-func TestPasswordThatWasNotSentIsNotRefused(t *testing.T) {
-	var assertion *tokencache.Source
-	failing := true
-	change := func(cfg *tokencache.Config) {
-		auth := cfg.Auth
-		cfg.Auth = func(ctx context.Context, id string, h http.Header, p url.Values) error {
-			if failing {
-				if _, err := assertion.TokenContext(ctx); err != nil {
-					return err
-				}
-			}
-			return auth(ctx, id, h, p)
-		}
-	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-		assertion = elsewhere(w, 500, "")
-		alice := w.cache.Password("alice", "wonderland")
-		for range 3 {
-			if _, err := alice.Token(); err == nil {
-				w.Error("no error")
-			}
-			time.Sleep(6 * time.Minute)
-		}
-		failing = false
-		w.token(alice)
-	})
-}
-
-// A transport ends a request by cancelling it: the server has had the password.
-func TestTransportThatCancelsIsAFailure(t *testing.T) {
+// The transport cancels the request after the server has received the password.
+func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
 	change := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			ctx, cancel := context.WithCancel(req.Context())
 			defer time.AfterFunc(2*time.Second, cancel).Stop()
 			return base.RoundTrip(req.WithContext(ctx))
@@ -174,146 +148,66 @@ func TestTransportThatCancelsIsAFailure(t *testing.T) {
 	})
 }
 
-func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
-	for name, vault := range map[string]func(w *world) *tokencache.Source{
-		"client refused": func(w *world) *tokencache.Source { return elsewhere(w, 401, `{"error":"invalid_client"}`) },
-		"busy":           func(w *world) *tokencache.Source { return elsewhere(w, 503, "") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				vault := vault(w)
-				alice := w.cache.PasswordFunc("alice", func(ctx context.Context) (string, error) {
-					_, err := vault.TokenContext(ctx)
-					return "", err
-				})
-				if _, err := alice.Token(); err == nil {
-					w.Error("no error")
+// The request fails before it is sent, because another cache has no token for Config.Auth.
+func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
+	var assertion *tokencache.Source
+	failing := true
+	change := func(cfg *tokencache.Config) {
+		auth := cfg.Auth
+		cfg.Auth = func(ctx context.Context, id string, h http.Header, p url.Values) error {
+			if failing {
+				if _, err := assertion.TokenContext(ctx); err != nil {
+					return err
 				}
-				w.token(w.cache.ClientCredentials())
-			})
-		})
-	}
-}
-
-func TestGrantWhoseSecondStepIsHeldOffIsHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		second := elsewhere(w, 503, "")
-		_, _ = second.Token()
-		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := w.cache.RequestToken(ctx, grantParams("client_credentials")); err != nil {
-				return nil, err
 			}
-			return second.TokenContext(ctx)
-		}))
-		for range 100 {
-			if _, err := src.Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Fatalf("got %v, want ErrHeldOff", err)
-			}
+			return auth(ctx, id, h, p)
 		}
-		w.wantFetches(1)
+	}
+	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+		assertion = sourceElsewhere(w, 500, "")
+		alice := w.cache.Password("alice", "wonderland")
+		for range 3 {
+			if _, err := alice.Token(); err == nil {
+				w.Error("no error")
+			}
+			time.Sleep(6 * time.Minute)
+		}
+		failing = false
+		w.token(alice)
 	})
 }
 
-func TestClosedCacheOfAGrantLeavesTheTokenInService(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		other := newWorld(t, w.srv, nil)
-		assertion := other.cache.ClientCredentials("assertion")
+func TestFailureAfterAnAcceptedPasswordIsNotARefusal(t *testing.T) {
+	var class string
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { class = f.Class }
+	}
+	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
 		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := assertion.TokenContext(ctx); err != nil {
-				time.Sleep(time.Second)
+			if _, err := w.cache.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
 				return nil, err
 			}
-			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
+			return w.cache.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
 		}))
-		w.token(src)
-		w.srv.Update(func(b *tokentest.Behaviour) {
-			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/broken" }
-		})
-		other.cache.Close()
-		broken := make(chan int)
-		go func() { broken <- w.get(w.client(src), "/broken") }()
-		time.Sleep(time.Second / 2) // the renewal is under way
-		if good := w.get(w.client(src), "/good"); good != 200 {
-			w.Errorf("got %d, want 200", good)
-		}
-		if got := <-broken; got != 401 {
-			w.Errorf("got %d, want 401", got)
-		}
-	})
-}
-
-// laterFails is a grant whose second request fails after the first has accepted the password.
-type laterFails struct{ scripted }
-
-func (laterFails) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
-	if _, err := c.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
-		return nil, err
-	}
-	return c.RequestToken(ctx, url.Values{"grant_type": {"urn:exchange"}})
-}
-
-func TestAcceptedPasswordIsNotHeldOffForALaterFailure(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		var class string
-		change := tokencache.Config{TokenURL: w.srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-			HTTPClient: w.srv.Client(), Hooks: tokencache.Hooks{FetchDone: func(_ context.Context, f tokencache.Fetch) { class = f.Class }}}
-		cache, err := tokencache.New(change)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if _, err := cache.Source(laterFails{newScripted(nil)}).Token(); err == nil || class != "permanent" {
+		if _, err := src.Token(); err == nil || class != "permanent" {
 			w.Errorf("got %v of class %q, want a permanent refusal of the second request", err, class)
 		}
 	})
 }
 
-// Row O.
-func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
-	run := func(name string, fault tokentest.Fault) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
-				if fault.Status != 0 {
-					w.srv.Fail("token", 2, fault)
-				}
-				for range 1000 {
-					if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
-						w.Fatal("no error")
-					}
-					time.Sleep(60 * time.Millisecond)
-				}
-				w.wantFetches(1)
-				w.attempts(w.cache.Password("alice", "wrong"), time.Hour)
-				w.wantFetches(2)
-				w.token(w.cache.Password("alice", "wonderland")) // another password is tried at once
-				src := w.cache.Password("alice", "wrong")
-				src.Reset()
-				if _, err := src.Token(); errors.Is(err, tokencache.ErrHeldOff) || err == nil {
-					w.Errorf("after Reset: %v", err)
-				}
-				w.wantFetches(4)
-			})
-		})
-	}
-	run("invalid_grant", tokentest.Fault{})
-	run("500", broken)
-	run("empty 403", tokentest.Fault{Status: http.StatusForbidden})
-	run("locked", tokentest.Fault{Status: http.StatusLocked})
-	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})
-}
-
-func TestPasswordFunctionIsAskedAgainAndAChangedAnswerEndsTheHoldOff(t *testing.T) {
+func TestPasswordFuncIsCalledAgainAndANewPasswordEndsTheHoldOff(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		password, asked := "wrong", 0
-		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { asked++; return password, nil })
-		for range 300 { // half a minute
+		password, calls := "wrong", 0
+		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { calls++; return password, nil })
+		for range 300 { // for 30 s
 			if _, err := src.Token(); err == nil {
 				w.Fatal("no error")
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		w.wantFetches(1)
-		if asked < 2 || asked > 3 {
-			w.Errorf("the function was asked %d times in 30 s", asked)
+		if calls < 2 || calls > 3 {
+			w.Errorf("the function was called %d times in 30 s, want 2 or 3", calls)
 		}
 		password = "wonderland"
 		time.Sleep(10 * time.Second)
@@ -322,20 +216,68 @@ func TestPasswordFunctionIsAskedAgainAndAChangedAnswerEndsTheHoldOff(t *testing.
 	})
 }
 
-// Promise 6, for a job that runs once a night.
-func TestARefusedPasswordIsNotSentAThirdTimeHoweverRarelyItIsTried(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
-		for range 7 {
-			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
-				w.Errorf("got %v, want ErrInvalidGrant", err)
-			}
-			time.Sleep(24 * time.Hour)
+func TestRefusedCredentialsOfAGrantHoldOffAllItsKeys(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
+		for i := range 5 {
+			_, _ = w.cache.Source(loginGrant{fmt.Sprint(i), w.srv.TokenURL()}).Token()
 		}
-		w.wantFetches(2)
+		w.wantFetches(1)
 	})
 }
 
-// twoSteps is a grant that sends a user's credentials first and asks for the token then.
+// loginGrant is a grant that sends a user's credentials with Cache.Send.
+type loginGrant struct{ variant, url string }
+
+func (loginGrant) Name() string { return "login" }
+
+func (g loginGrant) Inputs(add func(name, value string)) { add("variant", g.variant) }
+
+func (g loginGrant) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+	req, err := http.NewRequest(http.MethodPost, g.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.SetBasicAuth("alice", "wrong")
+	_, err = c.Send(ctx, "login", req)
+	return nil, err
+}
+
+func TestFailureAfterAcceptedCredentialsIsNotARefusal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		healthy := false
+		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
+			if !healthy {
+				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
+			}
+			return c.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
+		}})
+		if n := countLogins(w, src, 600); n < 3 {
+			t.Errorf("the credentials were sent %d times in ten minutes, want at least 3: the failure is transient", n)
+		}
+		healthy = true
+		time.Sleep(time.Minute)
+		if _, err := src.Token(); err != nil {
+			t.Errorf("got %v from a healthy server", err)
+		}
+	})
+}
+
+// A grant may return an error of its own for the response to the credentials, such as a redirect
+// without a code.
+func TestGrantsOwnErrorForAnAnswerToCredentialsIsARefusal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
+			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
+		}})
+		if n := countLogins(w, src, 3600); n != 2 {
+			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
+		}
+	})
+}
+
+// twoSteps is a grant that first sends a user's credentials with Cache.Send, and then asks for the
+// token.
 type twoSteps struct {
 	srv    *tokentest.Server
 	second func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error)
@@ -350,8 +292,9 @@ func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Tok
 	if err != nil {
 		return nil, err
 	}
-	// The API of tokentest only knows bearer tokens: to the cache any Authorization header is a user's credentials.
-	tok, err := c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
+	// The API of tokentest accepts only bearer tokens. The cache takes any Authorization header for
+	// a user's credentials.
+	tok, err := c.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
 	if err != nil {
 		return nil, err
 	}
@@ -362,43 +305,13 @@ func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Tok
 	return g.second(ctx, c)
 }
 
-// calls asks a source for a token once a second and returns how many requests reached the API.
-func calls(w *world, src *tokencache.Source, n int) int {
+// countLogins asks a source of a twoSteps grant for a token once a second, n times. It returns how
+// often the credentials were sent.
+func countLogins(w *world, src *tokencache.Source, n int) int {
 	before := w.srv.Count("api")
 	for range n {
 		_, _ = src.TokenContext(context.Background())
 		time.Sleep(time.Second)
 	}
 	return w.srv.Count("api") - before
-}
-
-func TestAFailureAfterAcceptedCredentialsIsNoRefusalOfThem(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		healthy := false
-		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
-			if !healthy {
-				w.srv.Fail("token", 1, tokentest.Fault{Status: 500})
-			}
-			return c.RequestToken(ctx, map[string][]string{"grant_type": {"client_credentials"}})
-		}})
-		if n := calls(w, src, 600); n < 3 {
-			t.Errorf("the first step was sent %d times in ten minutes, want the retries of a transient failure", n)
-		}
-		healthy = true
-		time.Sleep(time.Minute)
-		if _, err := src.Token(); err != nil {
-			t.Errorf("once the server is healthy: %v", err)
-		}
-	})
-}
-
-func TestWhatAGrantMakesOfTheAnswerToCredentialsIsHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
-			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
-		}})
-		if n := calls(w, src, 3600); n != 2 {
-			t.Errorf("the credentials were sent %d times in an hour, want 2", n)
-		}
-	})
 }

@@ -269,6 +269,15 @@ func plainNumbers(v any) any {
 	return v
 }
 
+// oauthCodes are the error codes of RFC 6749 (sections 5.2 and 4.1.2.1), RFC 6750 and RFC 7009. They
+// are not scrubbed, even if a secret is spelled like one: a constant reveals nothing, and how a
+// failure is classified depends on it.
+var oauthCodes = []string{
+	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+	"invalid_scope", "access_denied", "unsupported_response_type", "server_error", "temporarily_unavailable",
+	"invalid_token", "insufficient_scope", "unsupported_token_type",
+}
+
 // refusal makes an error of an answer that is a refusal (RFC 6749 section 5.2). The answer is judged
 // before it is scrubbed. A token in it is not used.
 func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
@@ -294,7 +303,9 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 		failed.kind = kindOf(failed)
 	}
 	failed.Description = op.scrub.Line(failed.Description, descriptionSize)
-	failed.Code = op.scrub.Line(failed.Code, codeSize)
+	if !slices.Contains(oauthCodes, failed.Code) {
+		failed.Code = op.scrub.Line(failed.Code, codeSize)
+	}
 	failed.RequestID = op.scrub.Line(failed.RequestID, requestIDSize)
 	failed.retrieve = &oauth2.RetrieveError{
 		Response: bareResponse(ans.Status, op.scrub.Header(ans.Header), http.NoBody), Body: op.scrub.Body(ans.Body),

@@ -16,7 +16,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// server is the authorization server and API of the examples.
+// server starts the authorization server and API of the examples.
 func server(b tokentest.Behaviour) *tokentest.Server { return tokentest.New(b) }
 
 func Example() {
@@ -60,17 +60,23 @@ func ExampleTransport() {
 		Source: cache.ClientCredentials("accounts.read"),
 		Base:   existing.Transport,
 	}
-	srv.RevokeAll() // a 401 is healed
-	resp, err := existing.Get(srv.URL + "/accounts")
-	if err != nil {
-		log.Fatal(err)
+	for range 2 {
+		resp, err := existing.Get(srv.URL + "/accounts")
+		if err != nil {
+			log.Fatal(err)
+		}
+		resp.Body.Close()
+		fmt.Println(resp.Status)
+		srv.RevokeAll() // the API answers 401 to the next request, which is repeated with a new token
 	}
-	defer resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 200 OK
+	fmt.Println(srv.Count("token"), "token requests")
+	// Output:
+	// 200 OK
+	// 200 OK
+	// 2 token requests
 }
 
-// One client serves many users: the source travels in the request's context.
+// One client can serve many users: each request has a source in its context.
 func ExampleWithSource() {
 	srv := server(tokentest.Behaviour{})
 	defer srv.Close()
@@ -93,7 +99,8 @@ func ExampleWithSource() {
 	// Output: 200 OK {"body_bytes":0,"path":"/profile","subject":"alice"}
 }
 
-// A user's session goes on from a saved refresh token; rotated ones are saved before anybody uses the new token.
+// A user's session continues from a saved refresh token. A rotated one is saved in Hooks.NewToken,
+// before the new access token is used.
 func ExampleCache_RefreshToken() {
 	srv := server(tokentest.Behaviour{Rotate: true, DetectReuse: true})
 	defer srv.Close()
@@ -113,7 +120,7 @@ func ExampleCache_RefreshToken() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	saved, err := cache.RequestToken(context.Background(), map[string][]string{ // what a login would have left
+	saved, err := cache.RequestToken(context.Background(), map[string][]string{ // as after a login
 		"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
 	})
 	if err != nil {
@@ -126,7 +133,8 @@ func ExampleCache_RefreshToken() {
 	// Output: true <nil> true
 }
 
-// Parameters beyond scopes are fields of the grants, and part of what tells tokens apart.
+// Further parameters are a field of the grant. Sources with different parameters have different
+// tokens.
 func ExampleClientCredentialsGrant() {
 	srv := server(tokentest.Behaviour{})
 	defer srv.Close()
@@ -141,7 +149,8 @@ func ExampleClientCredentialsGrant() {
 	// Output: <nil> https://api.example.com
 }
 
-// A foreign token source gets the same treatment: one fetch for all callers, renewal, a memory for failures.
+// The cache fetches, renews and shares the tokens of any oauth2.TokenSource like those of its own
+// grants.
 func ExampleTokenSourceGrant() {
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: "https://as.example.com/token", ClientID: "client", Auth: tokencache.NoClientAuth(),
@@ -156,7 +165,7 @@ func ExampleTokenSourceGrant() {
 	// Output: from-elsewhere <nil>
 }
 
-// Errors can be told apart, and a wrong password is not sent again and again until the user is locked out.
+// An Error tells what failed. A refused password is held off, so that the user is not locked out.
 func ExampleError() {
 	srv := server(tokentest.Behaviour{})
 	defer srv.Close()

@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promises 1 and 2: any number of concurrent callers share one fetch and its result or error; each
+// leaves when its own context ends, and user code that panics or hangs does no harm to the others.
+
 import (
 	"context"
 	"crypto/tls"
@@ -19,32 +22,6 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A caller's outcome.
-type outcome struct {
-	token string
-	err   error
-	after time.Duration
-}
-
-// callers asks n times at once and waits for all.
-func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
-	begin := time.Now()
-	out := make([]outcome, n)
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() {
-			tok, err := src.TokenContext(ctx(i))
-			out[i] = outcome{err: err, after: time.Since(begin)}
-			if tok != nil {
-				out[i].token = tok.AccessToken
-			}
-		})
-	}
-	group.Wait()
-	return out
-}
-
-// Row A.
 func TestConcurrentCallersShareOneFetch(t *testing.T) {
 	run := func(name string, n int) {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +39,6 @@ func TestConcurrentCallersShareOneFetch(t *testing.T) {
 	run("many", many)
 }
 
-// Row B.
 func TestConcurrentCallersShareOneFailure(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 		w.srv.Fail("token", 100, tokentest.Fault{Status: http.StatusInternalServerError, Latency: 50 * time.Millisecond})
@@ -72,14 +48,13 @@ func TestConcurrentCallersShareOneFailure(t *testing.T) {
 				w.Errorf("got %v, want ErrUnavailable", o.err)
 			}
 			if o.after > 120*time.Millisecond {
-				w.Errorf("failed after %v, want one fetch's time", o.after)
+				w.Errorf("failed after %v, want the time of one fetch", o.after)
 			}
 		}
 		w.wantFetches(1)
 	})
 }
 
-// Row C.
 func TestWaiterLeavesWhenItsContextEnds(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
@@ -90,14 +65,13 @@ func TestWaiterLeavesWhenItsContextEnds(t *testing.T) {
 		begin := time.Now()
 		_, err := src.TokenContext(ctx)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 50*time.Millisecond {
-			w.Errorf("got %v after %v, want its deadline after 50ms", err, time.Since(begin))
+			w.Errorf("got %v after %v, want its own deadline after 50ms", err, time.Since(begin))
 		}
 		w.token(src)
 		w.wantFetches(1)
 	})
 }
 
-// Row D.
 func TestFirstCallerCanLeaveWithoutHarmToTheOthers(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
@@ -119,7 +93,6 @@ func TestFirstCallerCanLeaveWithoutHarmToTheOthers(t *testing.T) {
 	})
 }
 
-// Row E.
 func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
 	run := func(name string, misbehave func()) {
 		t.Run(name, func(t *testing.T) {
@@ -133,49 +106,87 @@ func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
 				}))
 				for _, o := range callers(10, src, background) {
 					if o.err == nil {
-						w.Error("a caller of the flight that panicked got no error")
+						w.Error("a caller of the fetch that panicked got no error")
 					}
 				}
 				if got := w.token(src); got != "second" {
-					w.Errorf("next caller got %q", got)
+					w.Errorf("the next caller got %q, want the second token", got)
 				}
 			})
 		})
 	}
-	run("panic", func() { panic("at the disco") })
+	run("panic", func() { panic("grant") })
 	run("Goexit", runtime.Goexit)
 }
 
-func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
-		one := w.token(w.cache.ClientCredentials("read", "write"))
-		if w.token(w.cache.ClientCredentials("write", "read")) != one {
-			w.Error("the order of scopes split the token")
-		}
-		alice := w.token(w.cache.Password("alice", "a"))
-		if w.token(w.cache.Password("alice", "a")) != alice {
-			w.Error("the same user and password did not share a token")
-		}
-		w.wantFetches(2)
-		if w.token(w.cache.Password("bob", "b")) == alice || w.token(w.cache.ClientCredentials("read")) == one {
-			w.Error("different grants share a token")
-		}
-		if tok, err := w.cache.Password("alice", "wrong").Token(); err == nil {
-			w.Errorf("a wrong password found a token: %v", tok.AccessToken == alice)
+func TestFlightEndsAfterConfigTimeout(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
+	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, timeout, func(w *world) {
+		begin := time.Now()
+		_, err := w.cache.ClientCredentials().Token()
+		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
+			w.Errorf("got %v after %v, want ErrUnavailable after 5s", err, time.Since(begin))
 		}
 	})
 }
 
-func TestScopesAreSeparatedBySpacesAlone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
-			w.Error("different scopes share a token")
+func TestForeignSourceThatHangsDoesNotHoldItsCallers(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
+	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+		release := make(chan struct{})
+		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
+			<-release
+			return hourToken("late"), nil
+		})))
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		if _, err := src.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v, want the caller's deadline", err)
+		}
+		if _, err := src.Token(); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v, want the timeout of the fetch", err)
+		}
+		close(release)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
 		}
 	})
 }
 
-// Row CC.
-func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
+func TestFlightHasItsCallersContextValuesButNotItsTrace(t *testing.T) {
+	type key struct{}
+	var seen any
+	headers := func(cfg *tokencache.Config) {
+		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
+			seen = ctx.Value(key{})
+			return http.Header{"X-Request-Id": {"4711"}}, nil
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, headers, func(w *world) {
+		var mu sync.Mutex
+		traced := 0
+		count := func() { mu.Lock(); traced++; mu.Unlock() }
+		ctx := httptrace.WithClientTrace(context.WithValue(w.Context(), key{}, "value"), &httptrace.ClientTrace{
+			GetConn: func(string) { count() }, GotConn: func(httptrace.GotConnInfo) { count() },
+			ConnectStart: func(string, string) { count() }, DNSStart: func(httptrace.DNSStartInfo) { count() },
+			TLSHandshakeDone: func(tls.ConnectionState, error) { count() }, WroteRequest: func(httptrace.WroteRequestInfo) { count() },
+		})
+		if _, err := w.cache.ClientCredentials().TokenContext(ctx); err != nil {
+			w.Fatal(err)
+		}
+		if seen != "value" {
+			w.Error("the caller's context values did not reach the flight")
+		}
+		if traced != 0 {
+			w.Errorf("the caller's trace was called %d times", traced)
+		}
+		if got := w.srv.Requests()[0].Header.Get("X-Request-Id"); got != "4711" {
+			w.Errorf("request ID: got %q, want 4711", got)
+		}
+	})
+}
+
+func TestPanicInAHookIsReportedAndTheTokenIsKept(t *testing.T) {
 	run := func(name string, misbehave func()) {
 		t.Run(name, func(t *testing.T) {
 			var reported error
@@ -201,8 +212,7 @@ func TestHookThatPanicsIsReportedAndTheTokenIsKept(t *testing.T) {
 	run("Goexit", runtime.Goexit)
 }
 
-// Row CC.
-func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
+func TestFetchThatUsesItsOwnSourceFailsAtOnce(t *testing.T) {
 	ask := map[string]func(ctx context.Context, src *tokencache.Source) error{
 		"TokenContext": func(ctx context.Context, src *tokencache.Source) error { _, err := src.TokenContext(ctx); return err },
 		"Revoke":       func(ctx context.Context, src *tokencache.Source) error { return src.Revoke(ctx) },
@@ -219,7 +229,7 @@ func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
 				begin := time.Now()
 				w.token(src)
 				if got == nil || !strings.Contains(got.Error(), "inside its own fetch") || time.Since(begin) != 0 {
-					w.Errorf("got %v after %v, want a clear error at once", got, time.Since(begin))
+					w.Errorf("got %v after %v, want an error that names the cause, at once", got, time.Since(begin))
 				}
 			})
 		})
@@ -229,7 +239,7 @@ func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
 				src = w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 					return nil, ask(ctx, other)
 				}))
-				// The other source's grant asks for the first: a circle.
+				// The grant of the other source asks the first source.
 				circle := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 					return nil, ask(ctx, src)
 				})
@@ -245,9 +255,9 @@ func TestUserCodeThatUsesItsOwnSourceGetsAnError(t *testing.T) {
 	}
 }
 
-// Row CC: without the context nothing tells the caller inside the fetch from any other, so it waits. The fetch ends by its
-// timeout, and says why.
-func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout(t *testing.T) {
+// Without the context, a call from inside the fetch cannot be told from any other and waits for the
+// fetch. Config.Timeout ends both, and the error names the likely cause.
+func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testing.T) {
 	const timeout, grace = 30 * time.Second, time.Second
 	check := func(w *world, err error, begin time.Time) {
 		w.Helper()
@@ -284,20 +294,20 @@ func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout
 	})
 	t.Run("HTTP client", func(t *testing.T) {
 		var src *tokencache.Source
-		own := func(cfg *tokencache.Config) {
+		authorized := func(cfg *tokencache.Config) {
 			base := cfg.HTTPClient.Transport
-			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 				return (&oauth2.Transport{Source: src, Base: base}).RoundTrip(req)
 			})}
 		}
-		inBubble(t, tokentest.Behaviour{}, own, func(w *world) {
+		inBubble(t, tokentest.Behaviour{}, authorized, func(w *world) {
 			src = w.cache.ClientCredentials()
 			begin := time.Now()
 			_, err := src.Token()
 			check(w, err, begin)
 		})
 	})
-	t.Run("caches that refer to each other", func(t *testing.T) {
+	t.Run("two caches that use each other", func(t *testing.T) {
 		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 			other := newWorld(t, w.srv, nil).cache
 			var a, b *tokencache.Source
@@ -310,92 +320,51 @@ func TestUserCodeThatUsesItsOwnSourceWithoutTheContextGetsAnErrorAfterTheTimeout
 	})
 }
 
-// Promise 2.
-func TestFlightHasItsCallersValuesButNotItsTrace(t *testing.T) {
-	type key struct{}
-	var seen any
-	headers := func(cfg *tokencache.Config) {
-		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
-			seen = ctx.Value(key{})
-			return http.Header{"X-Request-Id": {"4711"}}, nil
+func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
+		one := w.token(w.cache.ClientCredentials("read", "write"))
+		if w.token(w.cache.ClientCredentials("write", "read")) != one {
+			w.Error("sources of the same scopes in another order did not share a token")
 		}
-	}
-	inBubble(t, tokentest.Behaviour{}, headers, func(w *world) {
-		var mu sync.Mutex
-		traced := 0
-		count := func() { mu.Lock(); traced++; mu.Unlock() }
-		ctx := httptrace.WithClientTrace(context.WithValue(w.Context(), key{}, "value"), &httptrace.ClientTrace{
-			GetConn: func(string) { count() }, GotConn: func(httptrace.GotConnInfo) { count() },
-			ConnectStart: func(string, string) { count() }, DNSStart: func(httptrace.DNSStartInfo) { count() },
-			TLSHandshakeDone: func(tls.ConnectionState, error) { count() }, WroteRequest: func(httptrace.WroteRequestInfo) { count() },
-		})
-		if _, err := w.cache.ClientCredentials().TokenContext(ctx); err != nil {
-			w.Fatal(err)
+		alice := w.token(w.cache.Password("alice", "a"))
+		if w.token(w.cache.Password("alice", "a")) != alice {
+			w.Error("the same user and password did not share a token")
 		}
-		if seen != "value" {
-			w.Error("the caller's context values did not reach the flight")
+		w.wantFetches(2)
+		if w.token(w.cache.Password("bob", "b")) == alice || w.token(w.cache.ClientCredentials("read")) == one {
+			w.Error("different grants share a token")
 		}
-		if traced != 0 {
-			w.Errorf("the caller's trace was called %d times", traced)
-		}
-		if got := w.srv.Requests()[0].Header.Get("X-Request-Id"); got != "4711" {
-			w.Errorf("request ID %q", got)
+		if tok, err := w.cache.Password("alice", "wrong").Token(); err == nil {
+			w.Errorf("a wrong password got a token; the one of the right password: %v", tok.AccessToken == alice)
 		}
 	})
 }
 
-// Promise 2.
-func TestFlightEndsByItsOwnTimeout(t *testing.T) {
-	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, timeout, func(w *world) {
-		begin := time.Now()
-		_, err := w.cache.ClientCredentials().Token()
-		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
+func TestScopesAreSplitOnlyAtSpaces(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		// A no-break space is part of a scope.
+		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
+			w.Error("different scopes share a token")
 		}
 	})
 }
 
-// Promise 2.
-func TestForeignSourceThatHangsHoldsNobody(t *testing.T) {
-	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
-		release := make(chan struct{})
-		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
-			<-release
-			return hourToken("late"), nil
-		})))
-		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
-		defer cancel()
-		if _, err := src.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("got %v", err)
-		}
-		if _, err := src.Token(); !errors.Is(err, context.DeadlineExceeded) {
-			w.Errorf("got %v, want the flight's timeout", err)
-		}
-		close(release)
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-	})
-}
-
-// named is a grant of somebody.
-type named struct{ scripted }
-
-func (g named) Subject() string { return "bob" }
-
-func TestHooksAreToldTheSubjectOfAGrant(t *testing.T) {
-	var told string
+func TestHooksGetTheSubjectOfAGrant(t *testing.T) {
+	var subject string
 	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { told = f.Subject }
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { subject = f.Subject }
 	}
 	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
-		w.token(w.cache.Source(named{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
+		w.token(w.cache.Source(bobsGrant{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
 			return hourToken("token"), nil
 		})}))
-		if told != "bob" {
-			w.Errorf("the hook was told %q", told)
+		if subject != "bob" {
+			w.Errorf("subject: got %q, want bob", subject)
 		}
 	})
 }
+
+// bobsGrant is a grant with a method Subject.
+type bobsGrant struct{ scripted }
+
+func (g bobsGrant) Subject() string { return "bob" }

@@ -1,10 +1,15 @@
 package tokencache_test
 
+// Helpers that several test files use.
+
 import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,17 +18,19 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A world is a fake authorization server with its API, and a cache that uses it.
+// A world is a test with a fake authorization server, its API, and a cache that uses them.
 type world struct {
 	*testing.T
 	srv   *tokentest.Server
 	cache *tokencache.Cache
 }
 
-// inBubble runs a test in fake time. change may be nil.
+// inBubble runs a test in fake time, in a synctest bubble. change modifies the cache's Config; it
+// may be nil.
 func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +41,7 @@ func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Confi
 	})
 }
 
-// onLoopback runs a test on real sockets. change may be nil.
+// onLoopback is inBubble with real time and real sockets.
 func onLoopback(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	srv := tokentest.New(b)
@@ -63,20 +70,21 @@ func (w *world) client(src *tokencache.Source) *http.Client {
 	return &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.srv.Client().Transport}}
 }
 
-// post sends a request with a body and returns the status, 0 for an error.
+// post sends a request with a body and returns the status of the response, 0 for an error.
 func (w *world) post(client *http.Client, path, body string) int {
 	w.Helper()
 	resp, err := client.Post(w.srv.URL+path, "text/plain", strings.NewReader(body))
 	return w.status(resp, err)
 }
 
-// get is post without a body.
+// get is post with GET and no body.
 func (w *world) get(client *http.Client, path string) int {
 	w.Helper()
 	resp, err := client.Get(w.srv.URL + path)
 	return w.status(resp, err)
 }
 
+// status reads and closes a response. It returns its status, 0 for an error, which fails the test.
 func (w *world) status(resp *http.Response, err error) int {
 	w.Helper()
 	if err != nil {
@@ -88,10 +96,10 @@ func (w *world) status(resp *http.Response, err error) int {
 	return resp.StatusCode
 }
 
-// fetches is the number of token requests that reached the server.
+// fetches returns the number of token requests that reached the server.
 func (w *world) fetches() int { return w.srv.Count("token") }
 
-// wantFetches checks how many token requests there were.
+// wantFetches checks the number of token requests that reached the server.
 func (w *world) wantFetches(want int) {
 	w.Helper()
 	if got := w.fetches(); got != want {
@@ -99,7 +107,24 @@ func (w *world) wantFetches(want int) {
 	}
 }
 
-// token returns the source's token, which must be had.
+// attempts asks a source for a token every 100 ms for as long as d. It returns when token requests
+// reached the server, counted from its beginning.
+func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duration {
+	begin, before := time.Now(), w.fetches()
+	var at []time.Duration
+	for time.Since(begin) < d {
+		_, _ = src.Token()
+		synctest.Wait()
+		if now := w.fetches(); now > before {
+			before = now
+			at = append(at, time.Since(begin))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return at
+}
+
+// token returns the source's access token. Without one the test ends.
 func (w *world) token(src *tokencache.Source) string {
 	w.Helper()
 	tok, err := src.TokenContext(context.Background())
@@ -109,7 +134,46 @@ func (w *world) token(src *tokencache.Source) string {
 	return tok.AccessToken
 }
 
-// scripted is a grant whose answers a test writes.
+// wantDead checks that no token is valid at the server, except those of the given subjects.
+func (w *world) wantDead(except ...string) {
+	w.Helper()
+	for _, tok := range w.srv.Live() {
+		if !slices.Contains(except, tok.Subject) {
+			w.Errorf("%s %s of %s is still valid", tok.Kind, tok.Value, tok.Subject)
+		}
+	}
+}
+
+// An outcome is what one call of TokenContext returned, and how long it took.
+type outcome struct {
+	token string
+	err   error
+	after time.Duration
+}
+
+// callers calls TokenContext n times at once, each with a context of its own, and waits for all
+// results.
+func callers(n int, src *tokencache.Source, ctx func(i int) context.Context) []outcome {
+	begin := time.Now()
+	out := make([]outcome, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			tok, err := src.TokenContext(ctx(i))
+			out[i] = outcome{err: err, after: time.Since(begin)}
+			if tok != nil {
+				out[i].token = tok.AccessToken
+			}
+		})
+	}
+	group.Wait()
+	return out
+}
+
+// background gives every one of the callers the same context, which never ends.
+func background(int) context.Context { return context.Background() }
+
+// scripted is a grant whose Obtain is a function of the test. call counts from 1.
 type scripted struct {
 	name   string
 	calls  *atomic.Int64
@@ -128,35 +192,101 @@ func (g scripted) Obtain(ctx context.Context, _ *tokencache.Cache, replaced *oau
 	return g.obtain(ctx, g.calls.Add(1), replaced)
 }
 
+// hourToken returns an access token that is valid for an hour.
 func hourToken(value string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: value, Expiry: time.Now().Add(time.Hour)}
 }
 
-func background(int) context.Context { return context.Background() }
+// A fixedAnswer is an authorization server without a network. It gives every request the same
+// response, or fails it with err.
+type fixedAnswer struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
 
-type roundTrip func(*http.Request) (*http.Response, error)
+func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+		req.Body.Close()
+	}
+	if a.err != nil {
+		return nil, a.err
+	}
+	header := a.header.Clone()
+	if header == nil {
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	return &http.Response{
+		StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(a.body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(a.body)), Request: req,
+	}, nil
+}
 
-func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+// asks sends one token request with the given parameters to the server. change may be nil.
+func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
+	t.Helper()
+	cfg := minimal()
+	cfg.HTTPClient = &http.Client{Transport: a}
+	if change != nil {
+		change(&cfg)
+	}
+	cache, err := tokencache.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cache.RequestToken(context.Background(), params)
+}
 
+// grantParams returns the parameters of a token request of the given type.
+func grantParams(grantType string) url.Values {
+	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
+}
+
+// sourceElsewhere returns a source of another cache, whose server gives every request the same
+// response.
+func sourceElsewhere(w *world, status int, body string) *tokencache.Source {
+	w.Helper()
+	cache, err := tokencache.New(tokencache.Config{
+		TokenURL: "https://elsewhere.example.com/token", ClientID: "workload",
+		Auth: tokencache.NoClientAuth(), HTTPClient: &http.Client{Transport: fixedAnswer{status: status, body: body}},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return cache.ClientCredentials()
+}
+
+// serverError makes tokentest answer 500.
+var serverError = tokentest.Fault{Status: http.StatusInternalServerError}
+
+// rejects is for Behaviour.Unauthorized: the API rejects every token on the given paths.
+func rejects(paths ...string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		return slices.Contains(paths, r.URL.Path)
+	}
+}
+
+// rejectsAll is for Behaviour.Unauthorized: the API rejects every token.
+func rejectsAll(*http.Request) bool { return true }
+
+// A roundTripperFunc is an [http.RoundTripper].
+type roundTripperFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A sourceFunc is an [oauth2.TokenSource].
 type sourceFunc func() (*oauth2.Token, error)
 
 func (f sourceFunc) Token() (*oauth2.Token, error) { return f() }
 
-type tokenFunc func() (*oauth2.Token, error)
+// many and manyPosts are how many callers, and how many POST requests, a storm has. The race detector
+// gives up above 8,128 goroutines, and a POST takes five.
+var many, manyPosts = 10_000, 10_000
 
-func (f tokenFunc) Token() (*oauth2.Token, error) { return f() }
-
-// wantDead checks that the server holds no live token, other than of the given subjects.
-func (w *world) wantDead(except ...string) {
-	w.Helper()
-	for _, tok := range w.srv.Live() {
-		if !strings.Contains(strings.Join(except, " "), tok.Subject) {
-			w.Errorf("%s %s of %s lives on", tok.Kind, tok.Value, tok.Subject)
-		}
+func init() {
+	if testhook.Race {
+		many, manyPosts = 2_000, 1_000
 	}
 }
-
-// A baseFunc is a base that is a function.
-type baseFunc func(*http.Request) (*http.Response, error)
-
-func (f baseFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promise 6, second half: a failure is answered from memory for a while, for one key or for all.
+// The first half is in credentials_test.go.
+
 import (
 	"context"
 	"errors"
@@ -10,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -19,58 +21,30 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-var broken = tokentest.Fault{Status: http.StatusInternalServerError}
-
-// Row H.
 func TestFailureIsAnsweredFromMemory(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(100 * time.Second)
-		w.srv.Fail("token", -1, broken)
+		w.srv.Fail("token", -1, serverError)
 		var first error
 		for i := range 50 {
 			_, err := w.cache.ClientCredentials().Token()
 			if i == 0 {
 				first = err
 				if errors.Is(err, tokencache.ErrHeldOff) {
-					w.Error("the first caller was held off")
+					w.Error("the first call was held off")
 				}
 				continue
 			}
 			if !errors.Is(err, tokencache.ErrHeldOff) || !errors.Is(err, first) || !errors.Is(err, tokencache.ErrUnavailable) {
-				w.Fatalf("call %d got %v", i, err)
+				w.Fatalf("call %d: got %v, want the first error with ErrHeldOff", i, err)
 			}
 		}
 		w.wantFetches(2)
 	})
 }
 
-// attempts tells at which times token requests are made when a source is asked every 100 ms for as long as d.
-func (w *world) attempts(src *tokencache.Source, d time.Duration) []time.Duration {
-	begin, before := time.Now(), w.fetches()
-	var at []time.Duration
-	for time.Since(begin) < d {
-		_, _ = src.Token()
-		synctest.Wait()
-		if now := w.fetches(); now > before {
-			before = now
-			at = append(at, time.Since(begin))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return at
-}
-
-func seconds(n ...int) []time.Duration {
-	var out []time.Duration
-	for _, s := range n {
-		out = append(out, time.Duration(s)*time.Second)
-	}
-	return out
-}
-
-// Promise 6.
 func TestHoldOffSchedule(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, d time.Duration, want []time.Duration) {
 		t.Run(name, func(t *testing.T) {
@@ -82,138 +56,21 @@ func TestHoldOffSchedule(t *testing.T) {
 			})
 		})
 	}
-	run("transient", broken, 4*time.Minute, seconds(0, 1, 3, 7, 15, 31, 63, 123, 183))
+	run("transient", serverError, 4*time.Minute, seconds(0, 1, 3, 7, 15, 31, 63, 123, 183))
 	run("HTML 404", tokentest.Fault{Status: http.StatusNotFound, Body: "<html>"}, 20*time.Second, seconds(0, 1, 3, 7, 15))
 	run("permanent", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_scope"}`}, 20*time.Minute, seconds(0, 60, 180, 420, 720, 1020))
 	run("invalid client", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, 8*time.Minute, seconds(0, 60, 180, 420))
 	run("Retry-After", tokentest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"30"}}}, 80*time.Second, seconds(0, 30, 60))
-	run("Retry-After of a day is capped", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
+	run("Retry-After of a day", tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}}, 6*time.Minute, seconds(0, 300))
 }
 
-func TestRetriesInsideAFlightOnlyWhereTheyAreSafe(t *testing.T) {
-	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				w.srv.Fail("token", 2, fault)
-				_, err := source(w.cache).Token()
-				if (err == nil) != (want == 3) {
-					w.Errorf("got %v", err)
-				}
-				w.wantFetches(want)
-			})
-		})
+// seconds returns the given numbers of seconds as durations.
+func seconds(n ...int) []time.Duration {
+	var out []time.Duration
+	for _, s := range n {
+		out = append(out, time.Duration(s)*time.Second)
 	}
-	client := func(c *tokencache.Cache) *tokencache.Source { return c.ClientCredentials() }
-	user := func(c *tokencache.Cache) *tokencache.Source { return c.Password("alice", "wonderland") }
-	for _, status := range []int{429, 502, 503, 504} {
-		run(fmt.Sprint("client ", status), tokentest.Fault{Status: status}, client, 3)
-		run(fmt.Sprint("user ", status), tokentest.Fault{Status: status}, user, 1)
-	}
-	run("client 500", broken, client, 1)
-	run("client dropped", tokentest.Fault{Drop: true}, client, 1)
-	run("client 503 for a minute", tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, client, 1)
-}
-
-func TestPlainErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		calls, plain := 0, errors.New("plain")
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
-		for range 10 {
-			if _, err := src.Token(); !errors.Is(err, plain) {
-				w.Errorf("got %v", err)
-			}
-		}
-		if calls != 1 {
-			w.Errorf("it was called %d times", calls)
-		}
-	})
-}
-
-func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		tok, _ := src.Token()
-		w.srv.Fail("token", -1, broken)
-		src.Invalidate(tok)
-		for range 10 {
-			_, _ = src.Token()
-			src.Invalidate(tok)
-			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
-			}
-		}
-		w.wantFetches(2)
-		src.Reset()
-		w.srv.ClearFaults()
-		w.token(src)
-	})
-}
-
-func TestHooksTellOfFetchesAndHoldOffs(t *testing.T) {
-	var mu sync.Mutex
-	var story []string
-	tell := func(s string) { mu.Lock(); defer mu.Unlock(); story = append(story, s) }
-	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks = tokencache.Hooks{
-			FetchStarted: func(_ context.Context, f tokencache.Fetch) { tell("started " + f.Reason) },
-			FetchDone: func(_ context.Context, f tokencache.Fetch) {
-				tell(fmt.Sprint("done ", f.Class, " ", f.Duration))
-			},
-			HoldOff: func(_ context.Context, h tokencache.HoldOff) { tell(fmt.Sprint("hold-off ", h.Began)) },
-			Revoked: func(_ context.Context, r tokencache.Revocation) {
-				tell(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
-			},
-		}
-	}
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
-		src := w.cache.ClientCredentials()
-		w.token(src)
-		w.srv.Fail("token", 1, broken)
-		time.Sleep(85 * time.Second)
-		w.token(src)
-		time.Sleep(2 * time.Second)
-		w.token(src)
-		time.Sleep(2 * time.Second)
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		want := "started cold, done ok 1s, started stale, done transient 1s, hold-off true, started stale, done ok 1s, hold-off false, revoked access_token true, revoked access_token true"
-		if got := strings.Join(story, ", "); got != want {
-			w.Errorf("got  %s\nwant %s", got, want)
-		}
-	})
-}
-
-func TestFailureThatIsNotTheServersDoesNotEndItsHoldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
-		_, _ = w.cache.ClientCredentials().Token()
-		w.wantFetches(1)
-		_, _ = w.cache.PasswordFunc("alice", func(context.Context) (string, error) { return "", errors.New("no password") }).Token()
-		if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
-			w.Errorf("got %v, want ErrHeldOff", err)
-		}
-		w.wantFetches(1)
-	})
-}
-
-func TestGrantThatNeedsAnotherTokenSurvivesAnOutage(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable})
-		app := w.cache.ClientCredentials()
-		_, _ = app.Token()
-		time.Sleep(2 * time.Second)
-		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
-			if _, err := app.TokenContext(ctx); err != nil {
-				return nil, err
-			}
-			return hourToken("second"), nil
-		})
-		begin := time.Now()
-		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
-			w.Errorf("got %v after %v", err, time.Since(begin))
-		}
-	})
+	return out
 }
 
 func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
@@ -225,7 +82,7 @@ func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 				for i := range 100 {
 					_, err := w.cache.Password(fmt.Sprint("user-", i), "x").Token()
 					if errors.Is(err, tokencache.ErrHeldOff) != (want == 1) {
-						w.Fatalf("user %d got %v", i, err)
+						w.Fatalf("user %d: got %v; want held off: %v", i, err, want == 1)
 					}
 				}
 				w.wantFetches(want)
@@ -239,7 +96,7 @@ func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 	run("a refused password", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, 101)
 }
 
-func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
+func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 	var dials atomic.Int64
 	refused := errors.New("connection refused")
 	var down atomic.Bool
@@ -272,7 +129,7 @@ func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
 				if err := <-results; err != nil {
 					failed++
 					if !errors.Is(err, refused) {
-						w.Errorf("got %v, want the cause in the chain", err)
+						w.Errorf("got %v, want an error that wraps the cause", err)
 					}
 				}
 			}
@@ -281,24 +138,86 @@ func TestAfterAnOutageOneTriesAndTheOthersWait(t *testing.T) {
 		_, _ = w.cache.Password("user-0", "x").Token()
 		before := dials.Load()
 		if failed := ask(); failed != 50 || dials.Load() != before {
-			w.Errorf("in the hold-off %d of 50 failed, with %d connections", failed, dials.Load()-before)
+			w.Errorf("during the hold-off %d of 50 calls failed after %d dials, want all after none", failed, dials.Load()-before)
 		}
 		time.Sleep(time.Second)
 		before = dials.Load()
 		if failed := ask(); failed != 50 || dials.Load() != before+1 {
-			w.Errorf("after it %d of 50 failed, with %d connections, want one", failed, dials.Load()-before)
+			w.Errorf("after the hold-off %d of 50 calls failed after %d dials, want all after one", failed, dials.Load()-before)
 		}
 		down.Store(false)
 		time.Sleep(2 * time.Second)
 		if failed := ask(); failed != 0 {
-			w.Errorf("%d of 50 failed after the outage", failed)
+			w.Errorf("after the outage %d of 50 calls failed, want none", failed)
 		}
 		w.wantFetches(50)
 		flakyBase.CloseIdleConnections()
 	})
 }
 
-// An outage that ends before the token does is not felt, whatever the hold-off had grown to.
+func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
+	var requests atomic.Int64
+	silent := func(cfg *tokencache.Config) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			requests.Add(1)
+			<-req.Context().Done()
+			return nil, context.Cause(req.Context())
+		})}
+	}
+	inBubble(t, tokentest.Behaviour{}, silent, func(w *world) {
+		_, _ = w.cache.ClientCredentials().Token()
+		time.Sleep(2 * time.Second)
+		requests.Store(0)
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() { _, _ = w.cache.Password(fmt.Sprint("user-", i), "x").Token() })
+		}
+		time.Sleep(9 * time.Second)
+		if got := requests.Load(); got < 1 || got > 5 {
+			w.Errorf("got %d requests in 9 s, want one every two seconds", got)
+		}
+		group.Wait()
+	})
+}
+
+// The schedule is reset after some time without a failure, and by a failure of another class.
+func TestScheduleOfTheHoldOffOfAllKeysIsReset(t *testing.T) {
+	var last time.Duration // of the last hold-off
+	watch := func(cfg *tokencache.Config) {
+		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
+			if h.Began {
+				last = time.Until(h.Until)
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, watch, func(w *world) {
+		fail := func(status, times int, body string) {
+			w.srv.ClearFaults()
+			w.srv.Fail("token", -1, tokentest.Fault{Status: status, Body: body})
+			for range times {
+				_, _ = w.cache.Password("alice", "wonderland").Token()
+				time.Sleep(last + time.Second)
+			}
+		}
+		fail(503, 8, "")
+		if last != time.Minute {
+			w.Errorf("the eighth hold-off lasts %v, want a minute", last)
+		}
+		time.Sleep(8 * time.Hour)
+		fail(503, 1, "")
+		if last != time.Second {
+			w.Errorf("eight hours later it lasts %v, want a second", last)
+		}
+		fail(503, 3, "")
+		fail(401, 1, `{"error":"invalid_client"}`)
+		if last != time.Minute {
+			w.Errorf("after invalid_client it lasts %v, want a minute", last)
+		}
+	})
+}
+
+// An outage that ends before the token expires causes no error, however long the hold-off has
+// become.
 func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -328,69 +247,66 @@ func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 	}
 }
 
-// A server that does not answer is not asked by everybody who waits for the first to find out.
-func TestServerThatDoesNotAnswerIsTriedByAFew(t *testing.T) {
-	var requests atomic.Int64
-	silent := func(cfg *tokencache.Config) {
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
-			requests.Add(1)
-			<-req.Context().Done()
-			return nil, context.Cause(req.Context())
-		})}
-	}
-	inBubble(t, tokentest.Behaviour{}, silent, func(w *world) {
-		_, _ = w.cache.ClientCredentials().Token()
-		time.Sleep(2 * time.Second)
-		requests.Store(0)
-		var group sync.WaitGroup
-		for i := range 50 {
-			group.Go(func() { _, _ = w.cache.Password(fmt.Sprint("user-", i), "x").Token() })
+func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		tok, _ := src.Token()
+		w.srv.Fail("token", -1, serverError)
+		src.Invalidate(tok)
+		for range 10 {
+			_, _ = src.Token()
+			src.Invalidate(tok)
+			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Errorf("got %v, want ErrHeldOff", err)
+			}
 		}
-		time.Sleep(9 * time.Second)
-		if got := requests.Load(); got < 1 || got > 5 {
-			w.Errorf("%d requests in 9 s, want one, and another every two seconds", got)
-		}
-		group.Wait()
+		w.wantFetches(2)
+		src.Reset()
+		w.srv.ClearFaults()
+		w.token(src)
 	})
 }
 
-// Hours of quiet end the growth of a hold-off, and so does a failure of another kind.
-func TestHoldOffOfAllKeysIsForgotten(t *testing.T) {
-	var last time.Duration
-	watch := func(cfg *tokencache.Config) {
-		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
-			if h.Began {
-				last = time.Until(h.Until)
-			}
-		}
+func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
+	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				w.srv.Fail("token", 2, fault)
+				_, err := source(w.cache).Token()
+				if (err == nil) != (want == 3) {
+					w.Errorf("got %v after %d requests", err, w.fetches())
+				}
+				w.wantFetches(want)
+			})
+		})
 	}
-	inBubble(t, tokentest.Behaviour{}, watch, func(w *world) {
-		fail := func(status, times int, body string) {
-			w.srv.ClearFaults()
-			w.srv.Fail("token", -1, tokentest.Fault{Status: status, Body: body})
-			for range times {
-				_, _ = w.cache.Password("alice", "wonderland").Token()
-				time.Sleep(last + time.Second)
+	client := func(c *tokencache.Cache) *tokencache.Source { return c.ClientCredentials() }
+	user := func(c *tokencache.Cache) *tokencache.Source { return c.Password("alice", "wonderland") }
+	for _, status := range []int{429, 502, 503, 504} {
+		run(fmt.Sprint("client ", status), tokentest.Fault{Status: status}, client, 3)
+		run(fmt.Sprint("user ", status), tokentest.Fault{Status: status}, user, 1)
+	}
+	run("client 500", serverError, client, 1)
+	run("client dropped", tokentest.Fault{Drop: true}, client, 1)
+	run("client 503 for a minute", tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, client, 1)
+}
+
+func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		calls, plain := 0, errors.New("plain")
+		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
+		for range 10 {
+			if _, err := src.Token(); !errors.Is(err, plain) {
+				w.Errorf("got %v, want the error of the source", err)
 			}
 		}
-		fail(503, 8, "")
-		if last != time.Minute {
-			w.Errorf("the eighth lasts %v, want a minute", last)
-		}
-		time.Sleep(8 * time.Hour)
-		fail(503, 1, "")
-		if last != time.Second {
-			w.Errorf("hours later it lasts %v, want a second", last)
-		}
-		fail(503, 3, "")
-		fail(401, 1, `{"error":"invalid_client"}`)
-		if last != time.Minute {
-			w.Errorf("of another kind it lasts %v, want a minute", last)
+		if calls != 1 {
+			w.Errorf("the source was called %d times, want once", calls)
 		}
 	})
 }
 
-func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
+func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		var failure error = &oauth2.RetrieveError{Response: &http.Response{StatusCode: 503}}
 		partner := func(name string) *tokencache.Source {
@@ -398,7 +314,7 @@ func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
 				if failure != nil {
 					return nil, failure
 				}
-				return &oauth2.Token{AccessToken: "of a partner"}, nil
+				return &oauth2.Token{AccessToken: "partner-token"}, nil
 			})))
 		}
 		if _, err := partner("one").Token(); !errors.Is(err, tokencache.ErrUnavailable) {
@@ -417,5 +333,115 @@ func TestForeignSourceAndServerDoNotSpeakForEachOther(t *testing.T) {
 			w.Errorf("server: got %v, want ErrHeldOff", err)
 		}
 		w.wantFetches(2)
+	})
+}
+
+func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
+	for name, vault := range map[string]func(w *world) *tokencache.Source{
+		"invalid_client": func(w *world) *tokencache.Source { return sourceElsewhere(w, 401, `{"error":"invalid_client"}`) },
+		"503":            func(w *world) *tokencache.Source { return sourceElsewhere(w, 503, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				vault := vault(w)
+				alice := w.cache.PasswordFunc("alice", func(ctx context.Context) (string, error) {
+					_, err := vault.TokenContext(ctx)
+					return "", err
+				})
+				if _, err := alice.Token(); err == nil {
+					w.Error("no error")
+				}
+				w.token(w.cache.ClientCredentials())
+			})
+		})
+	}
+}
+
+func TestFailureOfUserCodeDoesNotEndTheServersHoldOff(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
+		_, _ = w.cache.ClientCredentials().Token()
+		w.wantFetches(1)
+		_, _ = w.cache.PasswordFunc("alice", func(context.Context) (string, error) { return "", errors.New("no password") }).Token()
+		if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			w.Errorf("got %v, want ErrHeldOff", err)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable}) // all attempts of one fetch
+		app := w.cache.ClientCredentials()
+		_, _ = app.Token()
+		time.Sleep(2 * time.Second) // longer than the hold-off
+		g := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := app.TokenContext(ctx); err != nil {
+				return nil, err
+			}
+			return hourToken("second"), nil
+		})
+		begin := time.Now()
+		if _, err := w.cache.Source(g).Token(); err != nil || time.Since(begin) > 3*time.Second {
+			w.Errorf("got %v after %v, want a token within 3s", err, time.Since(begin))
+		}
+	})
+}
+
+func TestGrantIsHeldOffWithItsSecondStep(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		second := sourceElsewhere(w, 503, "")
+		_, _ = second.Token()
+		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := w.cache.RequestToken(ctx, grantParams("client_credentials")); err != nil {
+				return nil, err
+			}
+			return second.TokenContext(ctx)
+		}))
+		for range 100 {
+			if _, err := src.Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Fatalf("got %v, want ErrHeldOff", err)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
+	var mu sync.Mutex
+	var events []string
+	add := func(s string) { mu.Lock(); defer mu.Unlock(); events = append(events, s) }
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks = tokencache.Hooks{
+			FetchStarted: func(_ context.Context, f tokencache.Fetch) { add("started " + f.Reason) },
+			FetchDone: func(_ context.Context, f tokencache.Fetch) {
+				add(fmt.Sprint("done ", f.Class, " ", f.Duration))
+			},
+			HoldOff: func(_ context.Context, h tokencache.HoldOff) { add(fmt.Sprint("hold-off ", h.Began)) },
+			Revoked: func(_ context.Context, r tokencache.Revocation) {
+				add(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
+			},
+		}
+	}
+	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		w.srv.Fail("token", 1, serverError)
+		time.Sleep(85 * time.Second)
+		w.token(src)
+		time.Sleep(2 * time.Second)
+		w.token(src)
+		time.Sleep(2 * time.Second)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		want := "started cold, done ok 1s, " +
+			"started stale, done transient 1s, hold-off true, " +
+			"started stale, done ok 1s, hold-off false, " +
+			"revoked access_token true, revoked access_token true"
+		if got := strings.Join(events, ", "); got != want {
+			w.Errorf("got  %s\nwant %s", got, want)
+		}
 	})
 }

@@ -213,8 +213,10 @@ func (r *reporter) fetchStarted(ctx context.Context, f FetchInfo) context.Contex
 }
 
 func (r *reporter) fetchDone(ctx context.Context, f FetchInfo) {
-	level, attrs := slog.LevelDebug, []slog.Attr{slog.String("grant", f.Grant), slog.String("reason", f.Reason),
-		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class)}
+	level, attrs := slog.LevelDebug, []slog.Attr{
+		slog.String("grant", f.Grant), slog.String("reason", f.Reason),
+		slog.Int("attempt", f.Attempt), slog.Duration("duration", f.Duration), slog.String("class", f.Class),
+	}
 	if f.Err != nil {
 		level, attrs = slog.LevelWarn, append(attrs, slog.Any("error", f.Err))
 	}

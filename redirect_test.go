@@ -1,3 +1,5 @@
+// A token does not follow a redirect to another origin (promise 8 in README.md).
+
 package tokencache_test
 
 import (
@@ -12,18 +14,70 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A route is a base that redirects from each of its URLs to the next and answers 200 at the last.
+var redirectRows = []struct {
+	name    string
+	origins string // Transport.Origins
+	urls    string // of the requests, in order
+	want    string // for each request, whether it carried a token
+}{
+	{"same origin", "", "https://a/1 https://a/2 https://a/3", "yes yes yes"},
+	{"explicit default port", "", "https://a/1 https://a:443/2 https://A/3", "yes yes yes"},
+	{"default port of http", "", "http://a/1 http://a:80/2", "yes yes"},
+	{"another host", "", "https://a/1 https://b/2", "yes no"},
+	{"a subdomain", "", "https://a/1 https://x.a/2", "yes no"},
+	{"a parent domain", "", "https://x.a/1 https://a/2", "yes no"},
+	{"another port", "", "https://a/1 https://a:8443/2", "yes no"},
+	{"to plain http", "", "https://a/1 http://a/2", "yes no"},
+	{"to https", "", "http://a/1 https://a/2", "yes no"},
+	{"to https, same port", "", "http://a:443/1 https://a/2", "yes no"},
+	{"there and back", "", "https://a/1 https://b/2 https://a/3", "yes no no"},
+	{"back later", "", "https://a/1 https://a/2 https://b/3 https://c/4 https://a/5 https://a/6", "yes yes no no no no"},
+	{"back over another port", "", "https://a/1 https://a:8443/2 https://a/3", "yes no no"},
+	{"back over plain http", "", "https://a/1 http://a/2 https://a/3", "yes no no"},
+	{"stays at the other host", "", "https://a/1 https://b/2 https://b/3", "yes no no"},
+
+	{"from listed to listed", "https://a https://b", "https://a/1 https://b/2 https://a/3", "yes yes yes"},
+	{"from listed to not listed", "https://a https://b", "https://a/1 https://c/2", "yes no"},
+	{"back from not listed", "https://a https://b", "https://a/1 https://c/2 https://b/3 https://a/4", "yes no no no"},
+	{"from not listed to listed", "https://a", "https://c/1 https://a/2", "no no"},
+	{"listed with port, path and capitals", "HTTPS://A:443/v1", "https://a/1 https://a/2", "yes yes"},
+	{"listed without the port", "https://a", "https://a/1 https://a:8443/2", "yes no"},
+	{"listed with https", "https://a", "https://a/1 http://a/2", "yes no"},
+	{"another origin listed", "https://b", "https://a/1 https://a/2", "no no"},
+	{"a list without a valid origin", "a", "https://a/1", "no"},
+}
+
+func TestTokenDoesNotFollowRedirects(t *testing.T) {
+	for _, row := range redirectRows {
+		t.Run(row.name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				for _, code := range []int{301, 302, 303, 307, 308} {
+					for _, src := range []*tokencache.Source{w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")} {
+						r := &route{urls: strings.Fields(row.urls), code: code, reject: -1}
+						tr := &tokencache.Transport{Source: src, Origins: strings.Fields(row.origins), AllowHTTP: true}
+						if status := r.follow(w, tr); status != 200 || r.tokens() != row.want {
+							w.Errorf("%d: status %d, tokens %s; want %s", code, status, r.tokens(), row.want)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// A route is a base that redirects from each of its URLs to the next and answers 200 at the last
+// one.
 type route struct {
 	urls   []string
 	code   int
-	reject int // the request at this place of the route is answered 401 once, if not negative
+	reject int // index of the URL that answers 401 once; negative for none
 
 	at       int
 	rejected bool
 	hops     []hop
 }
 
-// A hop is what one request of a route carried.
+// A hop is one request that reached a route.
 type hop struct {
 	url, authorization, body string
 }
@@ -46,7 +100,8 @@ func (r *route) RoundTrip(req *http.Request) (*http.Response, error) {
 	return respond(req, r.code, http.Header{"Location": {r.urls[r.at]}}), nil
 }
 
-// tokens says for each hop whether it carried a token.
+// tokens returns for each hop "yes" if it carried a token, "no" if it carried no credentials, and
+// any other Authorization as it is.
 func (r *route) tokens() string {
 	var out []string
 	for _, h := range r.hops {
@@ -62,7 +117,7 @@ func (r *route) tokens() string {
 	return strings.Join(out, " ")
 }
 
-// follow sends a request with a body along a route.
+// follow sends a request with a body to the first URL of a route and returns the final status.
 func (r *route) follow(w *world, tr *tokencache.Transport) int {
 	w.Helper()
 	tr.Base = r
@@ -70,75 +125,44 @@ func (r *route) follow(w *world, tr *tokencache.Transport) int {
 	return w.status(client.Post(r.urls[0], "text/plain", strings.NewReader("body")))
 }
 
-var redirectRows = []struct {
-	name    string
-	origins string
-	urls    string
-	want    string
-}{
-
-	{"same origin", "", "https://a/1 https://a/2 https://a/3", "yes yes yes"},
-	{"default port spelled out", "", "https://a/1 https://a:443/2 https://A/3", "yes yes yes"},
-	{"default port of http", "", "http://a/1 http://a:80/2", "yes yes"},
-	{"another host", "", "https://a/1 https://b/2", "yes no"},
-	{"a subdomain", "", "https://a/1 https://x.a/2", "yes no"},
-	{"a parent domain", "", "https://x.a/1 https://a/2", "yes no"},
-	{"another port", "", "https://a/1 https://a:8443/2", "yes no"},
-	{"to plain http", "", "https://a/1 http://a/2", "yes no"},
-	{"to https", "", "http://a/1 https://a/2", "yes no"},
-	{"to https, same port", "", "http://a:443/1 https://a/2", "yes no"},
-	{"and back", "", "https://a/1 https://b/2 https://a/3", "yes no no"},
-	{"back later", "", "https://a/1 https://a/2 https://b/3 https://c/4 https://a/5 https://a/6", "yes yes no no no no"},
-	{"back over another port", "", "https://a/1 https://a:8443/2 https://a/3", "yes no no"},
-	{"back over plain http", "", "https://a/1 http://a/2 https://a/3", "yes no no"},
-	{"stays at the other host", "", "https://a/1 https://b/2 https://b/3", "yes no no"},
-
-	{"among the listed", "https://a https://b", "https://a/1 https://b/2 https://a/3", "yes yes yes"},
-	{"to one not listed", "https://a https://b", "https://a/1 https://c/2", "yes no"},
-	{"back from one not listed", "https://a https://b", "https://a/1 https://c/2 https://b/3 https://a/4", "yes no no no"},
-	{"from one not listed", "https://a", "https://c/1 https://a/2", "no no"},
-	{"listed with port, path and capitals", "HTTPS://A:443/v1", "https://a/1 https://a/2", "yes yes"},
-	{"listed without the port", "https://a", "https://a/1 https://a:8443/2", "yes no"},
-	{"listed with https", "https://a", "https://a/1 http://a/2", "yes no"},
-	{"none of the listed", "https://b", "https://a/1 https://a/2", "no no"},
-	{"a list that names no origin", "a", "https://a/1", "no"},
+// Here net/http follows the redirects. On the server's network, only the port decides who answers.
+func TestTokenDoesNotFollowRedirectsOfNetHTTP(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		other := tokentest.NewPipe(tokentest.Behaviour{})
+		defer other.Close()
+		u, _ := url.Parse(w.srv.URL)
+		client := w.client(w.cache.ClientCredentials())
+		for _, to := range []string{"http://localhost:" + u.Port() + "/x", other.URL + "/x"} {
+			w.get(client, "/redirect?to="+url.QueryEscape(to))
+		}
+		if got := w.get(client, "/redirect?to="+url.QueryEscape(w.srv.URL+"/x")); got != 200 {
+			w.Errorf("same origin: status %d", got)
+		}
+		for _, r := range slices.Concat(apiLog(w), other.Requests()) {
+			if carries := r.Header.Get("Authorization") != ""; carries != (r.Host == u.Host) {
+				w.Errorf("%s%s: carried a token: %v", r.Host, r.Path, carries)
+			}
+		}
+	})
 }
 
-func TestTokenDoesNotFollowRedirects(t *testing.T) { // row M
-	for _, row := range redirectRows {
-		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				for _, code := range []int{301, 302, 303, 307, 308} {
-					for _, src := range []*tokencache.Source{w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")} {
-						r := &route{urls: strings.Fields(row.urls), code: code, reject: -1}
-						tr := &tokencache.Transport{Source: src, Origins: strings.Fields(row.origins), AllowHTTP: true}
-						if status := r.follow(w, tr); status != 200 || r.tokens() != row.want {
-							w.Errorf("%d: status %d, tokens %s; want %s", code, status, r.tokens(), row.want)
-						}
-					}
-				}
-			})
-		})
-	}
-}
-
-// A base may put another request into its answers, one that forgets the chain it belongs to.
-func TestBaseThatHidesTheChain(t *testing.T) { // row M
-	for name, put := range map[string]func(*http.Request) *http.Request{
+// A base may set Response.Request to a request that does not know the redirects before it.
+func TestTokenDoesNotFollowRedirectsThatTheBaseHides(t *testing.T) {
+	for name, replace := range map[string]func(*http.Request) *http.Request{
 		"no request": func(*http.Request) *http.Request { return nil },
 		"a new request": func(req *http.Request) *http.Request {
 			return &http.Request{Method: req.Method, URL: req.URL, Header: http.Header{}}
 		},
-		"a request elsewhere": func(*http.Request) *http.Request {
+		"a request to another URL": func(*http.Request) *http.Request {
 			return &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "a"}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://b/3 https://b/4 https://a/5"), code: 302, reject: -1}
-				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 					resp, err := r.RoundTrip(req)
-					resp.Request = put(req)
+					resp.Request = replace(req)
 					return resp, err
 				})}
 				w.status((&http.Client{Transport: tr}).Get(r.urls[0]))
@@ -150,7 +174,7 @@ func TestBaseThatHidesTheChain(t *testing.T) { // row M
 	}
 }
 
-func TestCallersAuthorizationAndRedirects(t *testing.T) {
+func TestRedirectedRequestWithAuthorizationGetsNoToken(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		r := &route{urls: strings.Fields("https://a/1 https://a/2 https://b/3 https://b/4"), code: 302, reject: -1}
 		req := newRequest(t, "GET", r.urls[0], nil)
@@ -164,28 +188,18 @@ func TestCallersAuthorizationAndRedirects(t *testing.T) {
 	})
 }
 
-func TestRedirectWithBody(t *testing.T) {
-	for _, code := range []int{307, 308} {
-		for reject := -1; reject < 3; reject++ { // the token is rejected before, at and after the redirect
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://a/3"), code: code, reject: reject}
-				if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 200 {
-					w.Errorf("%d, rejected at %d: status %d", code, reject, status)
-				}
-				for _, h := range r.hops {
-					if h.body != "body" {
-						w.Errorf("%d, rejected at %d: %s got the body %q", code, reject, h.url, h.body)
-					}
-				}
-				if reject >= 0 {
-					w.wantFetches(2)
-				}
-			})
+// A 401 from another origin says nothing about a token that it did not receive.
+func TestRejectionByAnotherOriginDoesNotRenew(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		r := &route{urls: strings.Fields("https://a/1 https://b/2"), code: 302, reject: 1}
+		if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 401 {
+			w.Errorf("status: got %d, want 401", status)
 		}
-	}
+		w.wantFetches(1)
+	})
 }
 
-func TestRedirectAnsweredAfterReplay(t *testing.T) {
+func TestTokenOfAReplayDoesNotFollowRedirects(t *testing.T) {
 	for urls, want := range map[string]string{
 		"https://a/1 https://a/2":           "yes yes yes",
 		"https://a/1 https://b/2":           "yes yes no",
@@ -207,34 +221,23 @@ func TestRedirectAnsweredAfterReplay(t *testing.T) {
 	}
 }
 
-// A 401 of another origin says nothing about a token that it did not get.
-func TestRejectionAfterRedirectElsewhere(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		r := &route{urls: strings.Fields("https://a/1 https://b/2"), code: 302, reject: 1}
-		if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 401 {
-			w.Errorf("status: got %d, want 401", status)
+func TestRedirectsAndReplaysCarryTheBody(t *testing.T) {
+	for _, code := range []int{307, 308} {
+		for reject := -1; reject < 3; reject++ { // rejected by none, or by the URL of this index
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://a/3"), code: code, reject: reject}
+				if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 200 {
+					w.Errorf("%d, rejected at %d: status %d", code, reject, status)
+				}
+				for _, h := range r.hops {
+					if h.body != "body" {
+						w.Errorf("%d, rejected at %d: %s got the body %q", code, reject, h.url, h.body)
+					}
+				}
+				if reject >= 0 {
+					w.wantFetches(2)
+				}
+			})
 		}
-		w.wantFetches(1)
-	})
-}
-
-// The same with net/http below, where the port alone decides who answers.
-func TestRedirectToAnotherHostOverTheNetwork(t *testing.T) { // row M
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		other := tokentest.NewPipe(tokentest.Behaviour{})
-		defer other.Close()
-		u, _ := url.Parse(w.srv.URL)
-		client := w.client(w.cache.ClientCredentials())
-		for _, to := range []string{"http://localhost:" + u.Port() + "/x", other.URL + "/x"} {
-			w.get(client, "/redirect?to="+url.QueryEscape(to))
-		}
-		if got := w.get(client, "/redirect?to="+url.QueryEscape(w.srv.URL+"/x")); got != 200 {
-			w.Errorf("same origin: status %d", got)
-		}
-		for _, r := range slices.Concat(apiLog(w), other.Requests()) {
-			if carries := r.Header.Get("Authorization") != ""; carries != (r.Host == u.Host) {
-				w.Errorf("%s%s: carried a token: %v", r.Host, r.Path, carries)
-			}
-		}
-	})
+	}
 }

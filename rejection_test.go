@@ -1,5 +1,8 @@
 package tokencache_test
 
+// Promise 5: a 401 costs one renewal for all requests that it concerns, and an API that rejects
+// every token costs a few.
+
 import (
 	"context"
 	"errors"
@@ -18,71 +21,7 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// rejects makes the API answer 401 on the given paths, whatever the token.
-func rejects(paths ...string) func(*http.Request) bool {
-	return func(r *http.Request) bool {
-		for _, p := range paths {
-			if r.URL.Path == p {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-func rejectsAll(*http.Request) bool { return true }
-
-// A burst is n concurrent POSTs, each with a body of its own. It returns how many were answered 200.
-func burst(w *world, client *http.Client, path string, n int) int {
-	var ok atomic.Int64
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			if w.post(client, path, burstBody(i)) == 200 {
-				ok.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	return int(ok.Load())
-}
-
-func burstBody(i int) string { return fmt.Sprintf("body %d %s", i, strings.Repeat("x", i%97)) }
-
-// wantIntact checks that the API accepted each of a burst's bodies once.
-func wantIntact(w *world, n int) {
-	w.Helper()
-	seen := make(map[string]int)
-	for _, r := range apiLog(w) {
-		if r.Status == 200 {
-			seen[string(r.Body)]++
-		}
-	}
-	for i := range n {
-		if got := seen[burstBody(i)]; got != 1 {
-			w.Errorf("body %d was accepted %d times", i, got)
-		}
-	}
-	if len(seen) != n {
-		w.Errorf("bodies: got %d, want %d", len(seen), n)
-	}
-}
-
-func wantOK(w *world, what string, got, want int) {
-	w.Helper()
-	if got != want {
-		w.Errorf("%s: %d of %d requests were answered 200", what, got, want)
-	}
-}
-
-func wantAtMost(w *world, most int) {
-	w.Helper()
-	if got := w.fetches(); got > most {
-		w.Errorf("token requests: got %d, want at most %d", got, most)
-	}
-}
-
-func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
+func TestConcurrentRejectionsShareOneRenewal(t *testing.T) {
 	for _, n := range []int{50, manyPosts} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
@@ -106,28 +45,82 @@ func TestConcurrentRejectionsShareOneRenewal(t *testing.T) { // row J
 	}
 }
 
-func TestLateRejectionCostsNoRenewal(t *testing.T) { // row K
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		client := w.client(src)
-		w.token(src)
-		w.srv.RevokeAll()
-		w.srv.ResetLog()
-		w.srv.Fail("api", 1, tokentest.Fault{Latency: time.Minute})
-		var wg sync.WaitGroup
-		wg.Go(func() { wantOK(w, "late", burst(w, client, "/late", 1), 1) })
-		time.Sleep(time.Second)
-		wantOK(w, "early", burst(w, client, "/early", 1), 1)
-		wg.Wait()
-		w.wantFetches(1)
+// burst sends n concurrent POST requests, each with a body of its own, and returns how many were
+// answered 200.
+func burst(w *world, client *http.Client, path string, n int) int {
+	var ok atomic.Int64
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if w.post(client, path, burstBody(i)) == 200 {
+				ok.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return int(ok.Load())
+}
+
+// burstBody returns the body of the request number i of a burst.
+func burstBody(i int) string { return fmt.Sprintf("body %d %s", i, strings.Repeat("x", i%97)) }
+
+// wantIntact checks that the API accepted each body of a burst of n once.
+func wantIntact(w *world, n int) {
+	w.Helper()
+	seen := make(map[string]int)
+	for _, r := range apiLog(w) {
+		if r.Status == 200 {
+			seen[string(r.Body)]++
+		}
+	}
+	for i := range n {
+		if got := seen[burstBody(i)]; got != 1 {
+			w.Errorf("body %d was accepted %d times", i, got)
+		}
+	}
+	if len(seen) != n {
+		w.Errorf("different bodies: got %d, want %d", len(seen), n)
+	}
+}
+
+// wantOK checks how many requests of a burst were answered 200.
+func wantOK(w *world, what string, got, want int) {
+	w.Helper()
+	if got != want {
+		w.Errorf("%s: %d requests were answered 200, want %d", what, got, want)
+	}
+}
+
+// wantAtMost checks that no more than most token requests reached the server.
+func wantAtMost(w *world, most int) {
+	w.Helper()
+	if got := w.fetches(); got > most {
+		w.Errorf("token requests: got %d, want at most %d", got, most)
+	}
+}
+
+func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		wantOK(w, "before", burst(w, client, "/a", 20), 20)
+		for round := range 5 {
+			w.srv.RevokeAll()
+			w.srv.ResetLog()
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() { wantOK(w, "path", burst(w, client, fmt.Sprintf("/%d/%d", round, i), 1), 1) })
+			}
+			wg.Wait()
+			w.wantFetches(1)
+		}
 	})
 }
 
-func TestAPIThatRejectsEverything(t *testing.T) { // row L
+func TestAPIThatRejectsEverything(t *testing.T) {
 	for name, b := range map[string]tokentest.Behaviour{
-		"new tokens":     {Unauthorized: rejectsAll},
-		"one live token": {Unauthorized: rejectsAll, SingleToken: true},
-		"the same token": {Unauthorized: rejectsAll, SameToken: true},
+		"new tokens":      {Unauthorized: rejectsAll},
+		"one valid token": {Unauthorized: rejectsAll, SingleToken: true},
+		"the same token":  {Unauthorized: rejectsAll, SameToken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, b, nil, func(w *world) {
@@ -140,20 +133,20 @@ func TestAPIThatRejectsEverything(t *testing.T) { // row L
 				}
 				wantAtMost(w, 3)
 				if took := time.Since(begin); took > 2*time.Second {
-					w.Errorf("50 requests took %v", took)
+					w.Errorf("50 requests took %v, want at most 2s", took)
 				}
 			})
 		})
 	}
 }
 
-// What counts as a rejection counts as one of the replay, too.
-func TestAPIThatRejectsEverythingInItsOwnWay(t *testing.T) { // row L
+// Transport.Unauthorized also judges the response to the replayed request.
+func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		tr := &tokencache.Transport{
 			Source:       w.cache.ClientCredentials(),
 			Unauthorized: func(resp *http.Response) bool { return resp.StatusCode == 419 },
-			Base:         baseFunc(func(r *http.Request) (*http.Response, error) { return respond(r, 419, nil), nil }),
+			Base:         roundTripperFunc(func(r *http.Request) (*http.Response, error) { return respond(r, 419, nil), nil }),
 		}
 		for range 50 {
 			w.status(tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)))
@@ -162,7 +155,7 @@ func TestAPIThatRejectsEverythingInItsOwnWay(t *testing.T) { // row L
 	})
 }
 
-func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
+func TestAPIThatRejectsOnePath(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		alternate := func(n int) {
@@ -175,10 +168,10 @@ func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
 		wantAtMost(w, 3)
 		for _, r := range apiLog(w) {
 			if r.Path == "/fine" && r.Status != 200 {
-				w.Errorf("the accepting path saw %d", r.Status)
+				w.Errorf("the accepting path answered %d", r.Status)
 			}
 		}
-		for range 3 { // now in hold-off, and it goes on
+		for range 3 { // in hold-off, which a revocation does not end
 			w.srv.RevokeAll()
 			w.srv.ResetLog()
 			wantOK(w, "after the revocation", burst(w, client, "/fine", 20), 20)
@@ -189,7 +182,7 @@ func TestAPIThatRejectsOnePath(t *testing.T) { // rows L2 and L3
 	})
 }
 
-func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) { // row L4
+func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) {
 	for _, row := range []struct{ api, token time.Duration }{
 		{10, 50}, {50, 10}, {50, 50}, {50, 200},
 	} {
@@ -218,14 +211,14 @@ func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) { // row L4
 				wg.Wait()
 				wantAtMost(w, 5)
 				if got := failures.Load(); got != 0 {
-					w.Errorf("failures on the accepting path: %d", got)
+					w.Errorf("%d requests to the accepting path failed", got)
 				}
 			})
 		})
 	}
 }
 
-func TestRevocationsInQuickSuccession(t *testing.T) { // row N
+func TestRevocationsInQuickSuccession(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond, APILatency: 5 * time.Millisecond}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		wantOK(w, "before", burst(w, client, "/a", 20), 20)
@@ -240,25 +233,42 @@ func TestRevocationsInQuickSuccession(t *testing.T) { // row N
 	})
 }
 
-func TestOneRenewalForManyPaths(t *testing.T) { // row J, with every request for a target of its own
-	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
-		client := w.client(w.cache.ClientCredentials())
-		wantOK(w, "before", burst(w, client, "/a", 20), 20)
-		for round := range 5 {
-			w.srv.RevokeAll()
-			w.srv.ResetLog()
-			var wg sync.WaitGroup
-			for i := range 50 {
-				wg.Go(func() { wantOK(w, "path", burst(w, client, fmt.Sprintf("/%d/%d", round, i), 1), 1) })
-			}
-			wg.Wait()
-			w.wantFetches(1)
-		}
+func TestLateRejectionCostsNoRenewal(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		client := w.client(src)
+		w.token(src)
+		w.srv.RevokeAll()
+		w.srv.ResetLog()
+		w.srv.Fail("api", 1, tokentest.Fault{Latency: time.Minute})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantOK(w, "late", burst(w, client, "/late", 1), 1) })
+		time.Sleep(time.Second)
+		wantOK(w, "early", burst(w, client, "/early", 1), 1)
+		wg.Wait()
+		w.wantFetches(1)
 	})
 }
 
-// The server lets only the newest token live: a second renewal must not end the token that replays are still carrying.
-func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
+func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
+		client := w.client(src)
+		go w.post(client, "/a", "body")
+		time.Sleep(time.Millisecond)
+		w.srv.ResetLog()
+		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
+		for _, r := range apiLog(w) {
+			if r.Revoked {
+				w.Errorf("%s was sent with the revoked token", r.Path)
+			}
+		}
+		w.wantFetches(0)
+	})
+}
+
+// At this server only the newest token is valid. A second renewal must not revoke the token with
+// which requests are being replayed.
+func TestRenewalWaitsForReplaysInProgress(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{
 		SingleToken: true, Unauthorized: rejects("/broken"), APILatency: 20 * time.Millisecond,
 	}, nil, func(w *world) {
@@ -273,7 +283,7 @@ func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
 			group.Go(func() {
 				time.Sleep(time.Duration(i) * 3 * time.Millisecond)
 				if got := w.post(client, "/fine", "body"); got != 200 {
-					w.Errorf("request %d to the accepting path: got %d", i, got)
+					w.Errorf("request %d to the accepting path: got %d, want 200", i, got)
 				}
 			})
 		}
@@ -281,8 +291,157 @@ func TestRenewalWaitsForTheReplaysOfItsPredecessor(t *testing.T) { // row L4
 	})
 }
 
-// RFC 6750 section 3.1: a token that lacks a scope is not renewed, however the server says so.
-func TestInsufficientScopeIsNotRenewed(t *testing.T) {
+func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) {
+	var failed []tokencache.Fetch
+	rejections := 0
+	hooks := func(cfg *tokencache.Config) {
+		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
+			if f.Err != nil {
+				failed = append(failed, f)
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
+		src := w.cache.ClientCredentials()
+		client, tok := w.client(src), w.token(src)
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
+		if got := w.post(client, "/broken", "body"); got != 401 {
+			w.Errorf("status: got %d, want 401", got)
+		}
+		if len(failed) != 1 || failed[0].Reason != "rejected" {
+			w.Errorf("failed fetches: got %+v, want one of reason rejected", failed)
+		}
+		var e *tokencache.Error
+		if len(failed) > 0 && (!errors.As(failed[0].Err, &e) || e.StatusCode != 500) {
+			w.Errorf("failed fetch: got %v, want status 500", failed[0].Err)
+		}
+		begin := time.Now()
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+		if took := time.Since(begin); took != 0 || w.token(src) != tok {
+			w.Errorf("the token was not in service: requests took %v", took)
+		}
+		w.post(client, "/broken", "body")
+		if rejections != 2 {
+			w.Errorf("rejections: got %d, want 2: a failed renewal does not settle the first one", rejections)
+		}
+	})
+}
+
+func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
+		client := w.client(w.cache.ClientCredentials())
+		w.post(client, "/fine", "body")
+		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
+		go w.post(client, "/broken", "body")
+		time.Sleep(time.Millisecond)
+		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
+	})
+}
+
+func TestTokenStaysInServiceWhenACacheThatItsGrantUsesIsClosed(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		other := newWorld(t, w.srv, nil)
+		assertion := other.cache.ClientCredentials("assertion")
+		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := assertion.TokenContext(ctx); err != nil {
+				time.Sleep(time.Second)
+				return nil, err
+			}
+			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
+		}))
+		w.token(src)
+		w.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejects("/broken") })
+		other.cache.Close()
+		broken := make(chan int)
+		go func() { broken <- w.get(w.client(src), "/broken") }()
+		time.Sleep(time.Second / 2) // the renewal is under way
+		if got := w.get(w.client(src), "/good"); got != 200 {
+			w.Errorf("accepting path: got %d, want 200", got)
+		}
+		if got := <-broken; got != 401 {
+			w.Errorf("rejecting path: got %d, want 401", got)
+		}
+	})
+}
+
+func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
+	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
+			w.Errorf("got %d %q, %v after %v; want the complete 401 after 50ms", resp.StatusCode, body, err, took)
+		}
+		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
+		w.wantFetches(1)
+	})
+}
+
+func TestClosedCacheReturnsThe401(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			w.cache.Close()
+			return respond(r, 401, nil), nil
+		})}
+		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
+			w.Errorf("got %v, %v, want the 401", resp, err)
+		}
+		w.wantFetches(1)
+	})
+}
+
+func TestWhatCountsAsRejection(t *testing.T) {
+	always := func(*http.Response) bool { return true }
+	never := func(*http.Response) bool { return false }
+	for _, row := range []struct {
+		name         string
+		status       int
+		challenges   []string
+		unauthorized func(*http.Response) bool
+		fetches      int
+	}{
+		{"401", 401, nil, nil, 1},
+		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
+		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
+		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
+		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
+		{"403", 403, nil, nil, 0},
+		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
+		{"Unauthorized says no", 401, nil, never, 0},
+		{"Unauthorized says yes", 403, nil, always, 1},
+		{"Unauthorized overrides insufficient_scope", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
+		{"200 that Unauthorized rejects", 200, nil, always, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+				src := w.cache.ClientCredentials()
+				w.token(src)
+				w.srv.ResetLog()
+				sent := 0
+				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+					sent++
+					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
+				})}
+				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
+				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
+					w.Errorf("got %v, %v after %d requests, want status %d after %d", resp, err, sent, row.status, 1+row.fetches)
+				}
+				w.wantFetches(row.fetches)
+			})
+		})
+	}
+}
+
+// RFC 6750 section 3.1: a new token would lack the same scope. The challenge may come in any form
+// that RFC 9110 allows.
+func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		fields []string
@@ -302,7 +461,7 @@ func TestInsufficientScopeIsNotRenewed(t *testing.T) {
 			})
 			inBubble(t, tokentest.Behaviour{API: api}, nil, func(w *world) {
 				if got := w.get(w.client(w.cache.ClientCredentials()), "/"); got != 401 {
-					w.Errorf("status %d", got)
+					w.Errorf("status: got %d, want 401", got)
 				}
 				w.wantFetches(row.want)
 			})
@@ -328,25 +487,28 @@ func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
 	})
 }
 
-// A rule is a world whose API rejects every token on /broken, and in which time only passes when a test sleeps.
-type rule struct {
+// A ruleWorld is a world whose API rejects every token on /broken. Time passes only when the test
+// sleeps.
+type ruleWorld struct {
 	*world
 	src    *tokencache.Source
 	client *http.Client
 }
 
-func underRule(t *testing.T, change func(*tokencache.Config), test func(r rule)) {
+// underRule runs a test of the rule that decides which rejections renew the token. The source has a
+// token and no rejections; change may be nil.
+func underRule(t *testing.T, change func(*tokencache.Config), test func(r ruleWorld)) {
 	t.Helper()
 	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour, Unauthorized: rejects("/broken")}, change, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.ResetLog()
-		test(rule{w, src, w.client(src)})
+		test(ruleWorld{w, src, w.client(src)})
 	})
 }
 
 // wantRenewals sends a request and checks how many renewals it caused.
-func (r rule) wantRenewals(what, path string, want int) {
+func (r ruleWorld) wantRenewals(what, path string, want int) {
 	r.Helper()
 	before := r.fetches()
 	r.post(r.client, path, "body")
@@ -355,16 +517,24 @@ func (r rule) wantRenewals(what, path string, want int) {
 	}
 }
 
-// heldOff brings the key's rejections into hold-off.
-func (r rule) heldOff() {
+// heldOff brings the rejections of the key into hold-off: two renewals do not heal, and a third is
+// not made.
+func (r ruleWorld) heldOff() {
 	r.Helper()
 	r.wantRenewals("first", "/broken", 1)
 	r.wantRenewals("second", "/broken", 1)
 	r.wantRenewals("third", "/broken", 0)
 }
 
+// stream sends a request whose body cannot be replayed, and returns the status.
+func (r ruleWorld) stream(path string) int {
+	r.Helper()
+	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
+	return r.status(resp, err)
+}
+
 func TestRejectionHoldOffGrows(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60} {
 			delay := seconds * time.Second
@@ -383,7 +553,7 @@ func TestRejectionCountDecays(t *testing.T) {
 		free int
 	}{{10 * time.Minute, 1}, {10*time.Minute + time.Nanosecond, 2}} {
 		t.Run(row.wait.String(), func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+			underRule(t, nil, func(r ruleWorld) {
 				r.heldOff()
 				time.Sleep(row.wait)
 				for range 5 {
@@ -395,35 +565,29 @@ func TestRejectionCountDecays(t *testing.T) {
 	}
 }
 
-// Bodies that cannot be replayed leave the vote to the next rejection, which may come long after.
+// A request that cannot be replayed leaves the vote on the new token to the next request, which may
+// come long after.
 func TestRejectionCountDecaysBeforeALateVote(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		for i := range 5 {
 			r.srv.RevokeAll()
 			before := r.fetches()
 			if got := r.stream("/a"); got != 401 || r.fetches() != before+1 {
-				r.Errorf("revocation %d: got %d after %d renewals", i+1, got, r.fetches()-before)
+				r.Errorf("revocation %d: got status %d after %d renewals, want 401 after one", i+1, got, r.fetches()-before)
 			}
 			time.Sleep(10*time.Minute + time.Nanosecond)
 		}
 	})
 }
 
-// stream sends a request whose body cannot be replayed, and returns the status.
-func (r rule) stream(path string) int {
-	r.Helper()
-	resp, err := r.client.Do(newRequest(r.T, "POST", r.srv.URL+path, io.MultiReader(strings.NewReader("body"))))
-	return r.status(resp, err)
-}
-
-// The target is the path without its query, and it alone can say that a renewal has healed.
-func TestRenewalIsHealedByItsTargetAlone(t *testing.T) {
-	for name, send := range map[string]func(r rule, path string){
-		"replayed":     func(r rule, path string) { r.post(r.client, path, "body") },
-		"not replayed": func(r rule, path string) { r.stream(path) },
+// The target of a request is its path without the query.
+func TestOnlyTheRejectingTargetHealsARenewal(t *testing.T) {
+	for name, send := range map[string]func(r ruleWorld, path string){
+		"replayed":     func(r ruleWorld, path string) { r.post(r.client, path, "body") },
+		"not replayed": func(r ruleWorld, path string) { r.stream(path) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+			underRule(t, nil, func(r ruleWorld) {
 				for i := range 50 {
 					send(r, fmt.Sprintf("/broken?%d", i))
 					wantOK(r.world, "fine", burst(r.world, r.client, fmt.Sprintf("/fine/%d", i), 1), 1)
@@ -434,9 +598,9 @@ func TestRenewalIsHealedByItsTargetAlone(t *testing.T) {
 	}
 }
 
-// A 401 to a token that was replaced meanwhile does not vote on its successor.
+// A 401 to a token that has been replaced since does not vote on the new one.
 func TestLateRejectionDoesNotVote(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.wantRenewals("not healed", "/broken", 1)
 		r.srv.Fail("api", 1, tokentest.Fault{Status: 401, Latency: time.Second})
 		var late sync.WaitGroup
@@ -449,14 +613,14 @@ func TestLateRejectionDoesNotVote(t *testing.T) {
 		before := r.fetches()
 		late.Wait()
 		if got := r.stream("/a"); got != 200 || r.fetches() != before {
-			r.Errorf("status: got %d, want 200, after %d more renewals", got, r.fetches()-before)
+			r.Errorf("status: got %d, want 200; %d more renewals, want none", got, r.fetches()-before)
 		}
 		r.heldOff()
 	})
 }
 
-func TestHealingForgetsTheCount(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+func TestHealingResetsTheRejectionCount(t *testing.T) {
+	underRule(t, nil, func(r ruleWorld) {
 		for i := range 4 {
 			r.wantRenewals("not healed", "/broken", 1)
 			r.srv.RevokeAll()
@@ -465,36 +629,36 @@ func TestHealingForgetsTheCount(t *testing.T) {
 	})
 }
 
-func TestAcceptedTargetsAreRenewedInHoldOff(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+func TestTargetThatAcceptedTheTokenMayRenewItDuringHoldOff(t *testing.T) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		r.post(r.client, "/fine?page=1", "body")
 		r.srv.RevokeAll()
-		r.wantRenewals("never seen", "/other", 0)
-		r.wantRenewals("rejecting all along", "/broken", 0)
-		r.wantRenewals("accepted before", "/fine?page=2", 1)
-		r.wantRenewals("the hold-off goes on", "/broken", 0)
-		r.wantRenewals("never seen", "/other", 0)
+		r.wantRenewals("target without an accepted request", "/other", 0)
+		r.wantRenewals("target that has rejected all along", "/broken", 0)
+		r.wantRenewals("target that had accepted the token", "/fine?page=2", 1)
+		r.wantRenewals("target in the hold-off, which goes on", "/broken", 0)
+		r.wantRenewals("target without an accepted request", "/other", 0)
 	})
 }
 
-// A target that stops accepting costs one renewal, not one per request.
-func TestAcceptedTargetThatBreaks(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+func TestTargetThatStopsAcceptingCostsOneRenewal(t *testing.T) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		r.post(r.client, "/fine", "body")
 		r.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejectsAll })
 		r.wantRenewals("first", "/fine", 1)
 		for range 10 {
-			r.wantRenewals("further", "/fine", 0)
+			r.wantRenewals("later", "/fine", 0)
 		}
 	})
 }
 
-func TestAcceptedTargetsAreBounded(t *testing.T) {
-	for kept, want := range map[int]int{63: 1, 64: 0} {
-		t.Run(fmt.Sprint(kept), func(t *testing.T) {
-			underRule(t, nil, func(r rule) {
+// The first 64 targets that accept a token are remembered.
+func TestRememberedTargetsAreBounded(t *testing.T) {
+	for n, want := range map[int]int{63: 1, 64: 0} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			underRule(t, nil, func(r ruleWorld) {
 				r.heldOff()
 				for range 2 {
 					for i := range 100 {
@@ -502,27 +666,31 @@ func TestAcceptedTargetsAreBounded(t *testing.T) {
 					}
 				}
 				r.srv.RevokeAll()
-				r.wantRenewals("target", fmt.Sprintf("/fine/%d", kept), want)
+				r.wantRenewals("target", fmt.Sprintf("/fine/%d", n), want)
 			})
 		})
 	}
 }
 
-func TestHoldOffSurvivesRenewalInTheBackground(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+func TestRejectionHoldOffSurvivesOtherRenewals(t *testing.T) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
-		for range 5 { // the hold-off is a minute long
+		for range 5 { // until the hold-off lasts a minute
 			time.Sleep(time.Minute)
 			r.wantRenewals("growing", "/broken", 1)
 		}
-		r.src.Invalidate(mustToken(r.world, r.src))
+		tok, err := r.src.Token()
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.src.Invalidate(tok)
 		r.wantRenewals("invalidated", "/fine", 1)
 		r.wantRenewals("still held off", "/broken", 0)
 	})
 }
 
 func TestResetEndsTheRejectionHoldOff(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+	underRule(t, nil, func(r ruleWorld) {
 		for range 3 {
 			r.heldOff()
 			r.src.Reset()
@@ -530,23 +698,22 @@ func TestResetEndsTheRejectionHoldOff(t *testing.T) {
 	})
 }
 
-// Every key has a hold-off of its own.
-func TestRejectionHoldOffIsOfOneKey(t *testing.T) {
-	underRule(t, nil, func(r rule) {
+func TestRejectionHoldOffIsPerKey(t *testing.T) {
+	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		alice := r.cache.Password("alice", "wonderland")
-		other := rule{r.world, alice, r.world.client(alice)}
+		other := ruleWorld{r.world, alice, r.world.client(alice)}
 		r.token(alice)
 		other.heldOff()
 	})
 }
 
-func TestRejectionsAreReported(t *testing.T) {
+func TestHooksGetEveryRejection(t *testing.T) {
 	var seen []tokencache.Rejection
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.Rejection) { seen = append(seen, r) }
 	}
-	underRule(t, hooks, func(r rule) {
+	underRule(t, hooks, func(r ruleWorld) {
 		r.heldOff()
 		if len(seen) != 3 {
 			r.Fatalf("got %d reports, want 3", len(seen))
@@ -557,154 +724,5 @@ func TestRejectionsAreReported(t *testing.T) {
 				r.Errorf("report %d: got %+v, want %+v", i, got, want)
 			}
 		}
-	})
-}
-
-func mustToken(w *world, src *tokencache.Source) *oauth2.Token {
-	w.Helper()
-	tok, err := src.Token()
-	if err != nil {
-		w.Fatal(err)
-	}
-	return tok
-}
-
-func TestRenewalFails(t *testing.T) { // row V
-	var failed []tokencache.Fetch
-	rejections := 0
-	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
-		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
-			if f.Err != nil {
-				failed = append(failed, f)
-			}
-		}
-	}
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
-		src := w.cache.ClientCredentials()
-		client, tok := w.client(src), w.token(src)
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
-		if got := w.post(client, "/broken", "body"); got != 401 {
-			w.Errorf("status: got %d, want 401", got)
-		}
-		if len(failed) != 1 || failed[0].Reason != "rejected" {
-			w.Errorf("hooks: got %+v", failed)
-		}
-		var oauthErr *tokencache.Error
-		if len(failed) > 0 && (!errors.As(failed[0].Err, &oauthErr) || oauthErr.StatusCode != 500) {
-			w.Errorf("hooks: got %v", failed[0].Err)
-		}
-		begin := time.Now()
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-		if took := time.Since(begin); took != 0 || w.token(src) != tok {
-			w.Errorf("the token was not in service: %v", took)
-		}
-		w.post(client, "/broken", "body")
-		if rejections != 2 {
-			w.Errorf("rejections: got %d, want 2; the token is still under suspicion", rejections)
-		}
-	})
-}
-
-// Callers that come while a rejected token is being renewed wait, and have the old one when that fails.
-func TestRenewalFailsWhileOthersWait(t *testing.T) { // row V
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
-		client := w.client(w.cache.ClientCredentials())
-		w.post(client, "/fine", "body")
-		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
-		go w.post(client, "/broken", "body")
-		time.Sleep(time.Millisecond)
-		wantOK(w, "accepting path", burst(w, client, "/fine", 20), 20)
-	})
-}
-
-// Nobody sends a rejected token while its successor is on the way.
-func TestCallersWaitForTheRenewal(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
-		client := w.client(src)
-		go w.post(client, "/a", "body")
-		time.Sleep(time.Millisecond)
-		w.srv.ResetLog()
-		wantOK(w, "burst", burst(w, client, "/a", 20), 20)
-		for _, r := range apiLog(w) {
-			if r.Revoked {
-				w.Errorf("%s was sent with the revoked token", r.Path)
-			}
-		}
-		w.wantFetches(0)
-	})
-}
-
-func TestContextEndsWhileRejectedTokenIsRenewed(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		begin := time.Now()
-		resp, err := w.client(src).Do(newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx))
-		if err != nil {
-			w.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if took := time.Since(begin); resp.StatusCode != 401 || string(body) != "no" || err != nil || took != 50*time.Millisecond {
-			w.Errorf("got %d %q %v after %v", resp.StatusCode, body, err, took)
-		}
-		wantOK(w, "afterwards", burst(w, w.client(src), "/a", 1), 1)
-		w.wantFetches(1)
-	})
-}
-
-func TestWhatCountsAsRejection(t *testing.T) {
-	always := func(*http.Response) bool { return true }
-	never := func(*http.Response) bool { return false }
-	for _, row := range []struct {
-		name         string
-		status       int
-		challenges   []string
-		unauthorized func(*http.Response) bool
-		fetches      int
-	}{
-		{"401", 401, nil, nil, 1},
-		{"invalid_token", 401, []string{`Bearer error="invalid_token"`}, nil, 1},
-		{"insufficient_scope", 401, []string{`Bearer realm="x", error="insufficient_scope", scope="a b"`}, nil, 0},
-		{"insufficient_scope among others", 401, []string{`Basic realm="error=x"`, `Digest a=b, bearer Error = insufficient_scope`}, nil, 0},
-		{"insufficient_scope of another scheme", 401, []string{`DPoP error="insufficient_scope"`}, nil, 1},
-		{"403", 403, nil, nil, 0},
-		{"403 insufficient_scope", 403, []string{`Bearer error="insufficient_scope"`}, nil, 0},
-		{"Unauthorized says no", 401, nil, never, 0},
-		{"Unauthorized says yes", 403, nil, always, 1},
-		{"Unauthorized has the last word", 401, []string{`Bearer error="insufficient_scope"`}, always, 1},
-		{"200 that is none", 200, nil, always, 1},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				src := w.cache.ClientCredentials()
-				w.token(src)
-				w.srv.ResetLog()
-				sent := 0
-				tr := &tokencache.Transport{Source: src, Unauthorized: row.unauthorized, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-					sent++
-					return respond(r, row.status, http.Header{"Www-Authenticate": row.challenges}), nil
-				})}
-				resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil))
-				if err != nil || resp.StatusCode != row.status || sent != 1+row.fetches {
-					w.Errorf("got %v, %v after %d requests", resp, err, sent)
-				}
-				w.wantFetches(row.fetches)
-			})
-		})
-	}
-}
-
-func TestClosedCacheReturnsThe401(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-			w.cache.Close()
-			return respond(r, 401, nil), nil
-		})}
-		if resp, err := tr.RoundTrip(newRequest(t, "GET", "https://api.example.com/", nil)); err != nil || resp.StatusCode != 401 {
-			w.Errorf("got %v, %v", resp, err)
-		}
-		w.wantFetches(1)
 	})
 }

@@ -1,3 +1,6 @@
+// After a renewal, a request that was answered 401 is repeated once, or the 401 is returned complete
+// (promises 5 and 11 in README.md).
+
 package tokencache_test
 
 import (
@@ -51,7 +54,7 @@ func TestReplayRepeatsTheRequest(t *testing.T) {
 	}
 }
 
-func TestReplayIsRejected(t *testing.T) {
+func TestRejectedReplayIsNotRepeated(t *testing.T) {
 	rejectedWorld(t, tokentest.Behaviour{Unauthorized: rejectsAll, Answer401: "no"}, func(w *world, src *tokencache.Source) {
 		resp, err := w.client(src).Post(w.srv.URL+"/a", "text/plain", strings.NewReader("body"))
 		if err != nil {
@@ -68,7 +71,25 @@ func TestReplayIsRejected(t *testing.T) {
 	})
 }
 
-func TestSameTokenIsNotReplayed(t *testing.T) {
+// The replay is a copy of the caller's request, not of the first copy, which the base may have
+// changed.
+func TestReplayIsCopiedFromTheCallersRequest(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		sent := 0
+		greedy := mutatingBase(&sent)
+		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
+			if got := r.Header["X-Several"]; r.Method != "POST" || len(got) != 2 || len(r.Header["Authorization"]) != 1 || r.Header["X-Added"] != nil {
+				w.Errorf("request %d: %s %v", sent+1, r.Method, r.Header)
+			}
+			return greedy(r)
+		})}
+		req := newRequest(t, "POST", "https://api.example.com/", strings.NewReader("body"))
+		req.Header = headerWithSpareCapacity()
+		w.status(tr.RoundTrip(req))
+	})
+}
+
+func TestRequestIsNotReplayedWithTheSameToken(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{SameToken: true, Unauthorized: rejectsAll}, nil, func(w *world) {
 		w.post(w.client(w.cache.ClientCredentials()), "/a", "body")
 		if got := len(apiLog(w)); got != 1 {
@@ -77,7 +98,8 @@ func TestSameTokenIsNotReplayed(t *testing.T) {
 	})
 }
 
-func TestBodyThatCannotBeReplayed(t *testing.T) { // row U
+// Without GetBody, the caller gets the 401, and the next request has a new token.
+func TestBodyThatCannotBeReplayed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		stream := func(n int) int {
@@ -104,28 +126,8 @@ func TestBodyThatCannotBeReplayed(t *testing.T) { // row U
 	})
 }
 
-// endless is a body that neither comes nor ends before it is closed.
-type endless struct{ closed chan struct{} }
-
-func (b endless) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrClosedPipe }
-
-func (b endless) Close() error { close(b.closed); return nil }
-
-func TestUnauthorizedWhoseBodyDoesNotEndIsHandedBack(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		base := roundTrip(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 401, Header: http.Header{}, Body: endless{make(chan struct{})}}, nil
-		})
-		req := newRequest(t, "POST", w.srv.URL, io.MultiReader(strings.NewReader("cannot be replayed")))
-		begin := time.Now()
-		resp, err := (&tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}).RoundTrip(req)
-		if err != nil || resp.StatusCode != 401 || time.Since(begin) > time.Second {
-			w.Fatalf("got %v, %v after %v", resp, err, time.Since(begin))
-		}
-		resp.Body.Close()
-	})
-}
-
+// A gateway in front of another authorization server needs a token of its own. Its 401 may be that
+// server's answer to a password, which must not be sent twice.
 func TestTokenRequestOfAnotherCacheIsNotReplayed(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		gateway := w.cache.ClientCredentials("gateway")
@@ -142,7 +144,7 @@ func TestTokenRequestOfAnotherCacheIsNotReplayed(t *testing.T) {
 	})
 }
 
-// rejectedWorld is a world whose source has a revoked token.
+// rejectedWorld runs a test with a source whose token the server has revoked.
 func rejectedWorld(t *testing.T, b tokentest.Behaviour, test func(w *world, src *tokencache.Source)) {
 	t.Helper()
 	inBubble(t, b, nil, func(w *world) {
@@ -154,10 +156,100 @@ func rejectedWorld(t *testing.T, b tokentest.Behaviour, test func(w *world, src 
 	})
 }
 
-var errBase = errors.New("the base failed")
+// The caller gets the same 401 as without the library.
+func TestOriginal401IsComplete(t *testing.T) {
+	const held = 64 << 10
+	outcomes := map[string]func(w *world){
+		"body cannot be replayed": func(*world) {},
+		"renewal fails":           func(w *world) { w.srv.Fail("token", -1, tokentest.Fault{Status: 503}) },
+	}
+	for outcome, prepare := range outcomes {
+		for _, size := range []int{0, 1, held - 1, held, held + 1, 1 << 20} {
+			for _, missing := range []int{0, 10} {
+				t.Run(fmt.Sprintf("%s, %d bytes, %d missing", outcome, size, missing), func(t *testing.T) {
+					rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+						fault := tokentest.Fault{Status: 401, Body: strings.Repeat("0123456789abcdef", size/16+1)[:size], Header: http.Header{
+							"Content-Length":   {fmt.Sprint(size + missing)},
+							"Www-Authenticate": {`Bearer realm="a"`, `Bearer error="invalid_token"`},
+							"X-Several":        {"1", "2"},
+						}}
+						prepare(w)
+						w.srv.Fail("api", 2, fault)
+						want := readAnswer(w, w.srv.Client().Transport)
+						got := readAnswer(w, w.client(src).Transport)
+						if !reflect.DeepEqual(got, want) {
+							w.Errorf("got %.500v (%d bytes)\nwant %.500v (%d bytes)", got, len(got.Body), want, len(want.Body))
+						}
+						if missing > 0 && got.Err == nil {
+							w.Error("reading the truncated body returned no error")
+						}
+					})
+				})
+			}
+		}
+	}
+}
 
-// The paths on which a request is refused before it is sent are in TestNoTokenNothingSent and TestPlainHTTP.
-func TestBodyIsClosedOnce(t *testing.T) { // promise 11
+// A fullAnswer is what a caller sees of a response.
+type fullAnswer struct {
+	Status string
+	Header http.Header
+	Length int64
+	Body   string
+	Err    error
+}
+
+func readAnswer(w *world, rt http.RoundTripper) fullAnswer {
+	w.Helper()
+	req := newRequest(w.T, "POST", w.srv.URL+"/a", io.MultiReader(strings.NewReader("body")))
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	resp.Header.Del("Date")
+	return fullAnswer{resp.Status, resp.Header, resp.ContentLength, string(body), err}
+}
+
+func Test401WithABlockingBodyIsReturned(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Header: http.Header{}, Body: blockingBody{make(chan struct{})}}, nil
+		})
+		req := newRequest(t, "POST", w.srv.URL, io.MultiReader(strings.NewReader("cannot be replayed")))
+		begin := time.Now()
+		resp, err := (&tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}).RoundTrip(req)
+		if err != nil || resp.StatusCode != 401 || time.Since(begin) > time.Second {
+			w.Fatalf("got %v, %v after %v", resp, err, time.Since(begin))
+		}
+		resp.Body.Close()
+	})
+}
+
+// A blockingBody blocks every Read until it is closed.
+type blockingBody struct{ closed chan struct{} }
+
+func (b blockingBody) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrClosedPipe }
+
+func (b blockingBody) Close() error { close(b.closed); return nil }
+
+func Test401WithANilBodyIsReplayed(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		calls := 0
+		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
+			calls++
+			return &http.Response{StatusCode: map[bool]int{true: 401, false: 204}[calls == 1]}, nil
+		})
+		rt := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}
+		if resp, err := rt.RoundTrip(newRequest(t, "GET", w.srv.URL+"/a", nil)); err != nil || resp.StatusCode != 204 {
+			w.Errorf("got %v, %v", resp, err)
+		}
+	})
+}
+
+// TestRequestWithoutATokenIsNotSent and TestPlainHTTP check this for requests that are not sent.
+func TestBodyIsClosedOnce(t *testing.T) {
 	getBody := func(bodies *[]*countedBody) func() (io.ReadCloser, error) {
 		return func() (io.ReadCloser, error) {
 			b := newCountedBody("body")
@@ -170,7 +262,7 @@ func TestBodyIsClosedOnce(t *testing.T) { // promise 11
 	}
 	for _, row := range []struct {
 		name    string
-		answers string // of the API: one letter a request, r for 401, o for 200, e for an error
+		answers string // one letter for each request: r for 401, o for 200, e for an error
 		getBody func(*[]*countedBody) func() (io.ReadCloser, error)
 		bodies  int
 		want    string
@@ -186,7 +278,7 @@ func TestBodyIsClosedOnce(t *testing.T) { // promise 11
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 				sent := 0
-				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					answer := (row.answers + "ooo")[sent]
 					sent++
 					resp := respond(r, map[byte]int{'r': 401, 'o': 200}[answer], nil)
@@ -218,7 +310,9 @@ func TestBodyIsClosedOnce(t *testing.T) { // promise 11
 	}
 }
 
-// On the way of net/http itself: the body is closed by a goroutine of the connection.
+var errBase = errors.New("the base failed")
+
+// In net/http, a goroutine of the connection closes the body.
 func TestBodyIsClosedOnceByNetHTTP(t *testing.T) {
 	rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
 		for _, url := range []string{w.srv.URL, w.srv.URL, "http://127.0.0.1:1"} {
@@ -234,69 +328,13 @@ func TestBodyIsClosedOnceByNetHTTP(t *testing.T) {
 	})
 }
 
-// A fullAnswer is all of a response that a caller can see.
-type fullAnswer struct {
-	Status string
-	Header http.Header
-	Length int64
-	Body   string
-	Err    error
-}
-
-func readAnswer(w *world, rt http.RoundTripper) fullAnswer {
-	w.Helper()
-	req := newRequest(w.T, "POST", w.srv.URL+"/a", io.MultiReader(strings.NewReader("body")))
-	resp, err := rt.RoundTrip(req)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	resp.Header.Del("Date")
-	return fullAnswer{resp.Status, resp.Header, resp.ContentLength, string(body), err}
-}
-
-// What comes back is what comes back without the library.
-func TestOriginal401IsComplete(t *testing.T) {
-	const held = 64 << 10
-	outcomes := map[string]func(w *world){
-		"body cannot be replayed": func(*world) {},
-		"renewal fails":           func(w *world) { w.srv.Fail("token", -1, tokentest.Fault{Status: 503}) },
-	}
-	for outcome, prepare := range outcomes {
-		for _, size := range []int{0, 1, held - 1, held, held + 1, 1 << 20} {
-			for _, missing := range []int{0, 10} {
-				t.Run(fmt.Sprintf("%s, %d bytes, %d missing", outcome, size, missing), func(t *testing.T) {
-					rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
-						fault := tokentest.Fault{Status: 401, Body: strings.Repeat("0123456789abcdef", size/16+1)[:size], Header: http.Header{
-							"Content-Length":   {fmt.Sprint(size + missing)},
-							"Www-Authenticate": {`Bearer realm="a"`, `Bearer error="invalid_token"`},
-							"X-Several":        {"1", "2"},
-						}}
-						prepare(w)
-						w.srv.Fail("api", 2, fault)
-						want := readAnswer(w, w.srv.Client().Transport)
-						got := readAnswer(w, w.client(src).Transport)
-						if !reflect.DeepEqual(got, want) {
-							w.Errorf("got %.500v (%d bytes)\nwant %.500v (%d bytes)", got, len(got.Body), want, len(want.Body))
-						}
-						if missing > 0 && got.Err == nil {
-							w.Error("the body did not break off")
-						}
-					})
-				})
-			}
-		}
-	}
-}
-
-// Whether the caller closes it or a replay takes its place.
-func TestClosed401IsReleased(t *testing.T) {
+// The body of a 401 is closed when the caller closes it, or when a replay takes its place.
+func TestBodyOf401IsClosed(t *testing.T) {
 	for _, size := range []int64{0, 10, 64 << 10, 1 << 20} {
 		for name, body := range map[string]io.Reader{"closed": newCountedBody("body"), "replayed": strings.NewReader("body")} {
 			rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
 				var opened, closed int
-				tr := &tokencache.Transport{Source: src, Base: baseFunc(func(r *http.Request) (*http.Response, error) {
+				tr := &tokencache.Transport{Source: src, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					resp := respond(r, 401, nil)
 					resp.Body = closerFunc{io.LimitReader(zeros{}, size), func() { closed++ }}
 					opened++
@@ -329,26 +367,29 @@ func (c closerFunc) Close() error {
 	return nil
 }
 
-// API and authorization server share a bounded pool of connections.
-func TestHeld401DoesNotHoldTheConnection(t *testing.T) { // row AA
-	onOnePool(t, 8<<10, func(w *world, answered map[int]int) {
+// The API and the authorization server share a small pool of connections. Requests that wait for the
+// renewal must not keep it from getting one.
+func TestHeld401DoesNotHoldTheConnection(t *testing.T) {
+	postThroughOnePool(t, 8<<10, func(w *world, answered map[int]int) {
 		if answered[200] != 20 {
 			w.Errorf("answers: got %v, want 20 times 200", answered)
 		}
 	})
 }
 
-// A 401 that is too large to be held may come back as it is, but not at the price of the renewal.
-func TestLarge401DoesNotHoldTheConnection(t *testing.T) { // promise 11
-	onOnePool(t, 1<<20, func(w *world, answered map[int]int) {
+// A 401 that is too large to be buffered may be returned as it is, but must not keep the renewal
+// from getting a connection.
+func TestLarge401DoesNotHoldTheConnection(t *testing.T) {
+	postThroughOnePool(t, 1<<20, func(w *world, answered map[int]int) {
 		if answered[200]+answered[401] != 20 {
 			w.Errorf("answers: got %v, want 200 or 401", answered)
 		}
 	})
 }
 
-// onOnePool sends 20 requests that are answered 401 with a body of the given size. They must cause one renewal.
-func onOnePool(t *testing.T, size int, check func(w *world, answered map[int]int)) {
+// postThroughOnePool sends 20 requests at once that are answered 401 with a body of the given size.
+// They must cause one renewal. check is given the number of responses by status.
+func postThroughOnePool(t *testing.T, size int, check func(w *world, answered map[int]int)) {
 	t.Helper()
 	onePool := &http.Transport{MaxConnsPerHost: 4}
 	defer onePool.CloseIdleConnections()
@@ -372,39 +413,8 @@ func onOnePool(t *testing.T, size int, check func(w *world, answered map[int]int
 			})
 		}
 		wg.Wait()
-		w.token(w.cache.ClientCredentials()) // the renewal may outlive those who did not wait for it
+		w.token(w.cache.ClientCredentials()) // waits for the renewal, which may outlast the requests
 		w.wantFetches(1)
 		check(w, answered)
-	})
-}
-
-func TestUnauthorizedWithoutABodyIsHealed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		calls := 0
-		base := roundTrip(func(*http.Request) (*http.Response, error) {
-			calls++
-			return &http.Response{StatusCode: map[bool]int{true: 401, false: 204}[calls == 1]}, nil
-		})
-		rt := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}
-		if resp, err := rt.RoundTrip(newRequest(t, "GET", w.srv.URL+"/a", nil)); err != nil || resp.StatusCode != 204 {
-			w.Errorf("got %v, %v", resp, err)
-		}
-	})
-}
-
-// A replay starts from the caller's request, not from what the base made of the first copy.
-func TestReplayIsACopyOfItsOwn(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		sent := 0
-		greedy := greedyBase(&sent)
-		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: baseFunc(func(r *http.Request) (*http.Response, error) {
-			if got := r.Header["X-Several"]; r.Method != "POST" || len(got) != 2 || len(r.Header["Authorization"]) != 1 || r.Header["X-Added"] != nil {
-				w.Errorf("request %d: %s %v", sent+1, r.Method, r.Header)
-			}
-			return greedy(r)
-		})}
-		req := newRequest(t, "POST", "https://api.example.com/", strings.NewReader("body"))
-		req.Header = roomyHeader()
-		w.status(tr.RoundTrip(req))
 	})
 }

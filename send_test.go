@@ -1,5 +1,8 @@
 package tokencache_test
 
+// The requests to the authorization server: what they carry, that each is sent at most once, and
+// that credentials go nowhere else (promise 8, as far as credentials are concerned).
+
 import (
 	"bufio"
 	"context"
@@ -18,84 +21,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-func TestNoRequestSendsCredentialsOverPlainHTTP(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		req, err := http.NewRequest(http.MethodGet, strings.Replace(w.srv.URL, "127.0.0.1", "as.example.com", 1)+"/authorize", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.SetBasicAuth("alice", "wonderland")
-		_, err = w.cache.Send(context.Background(), "authorization", req)
-		if err == nil || !strings.Contains(err.Error(), "plain http") || w.srv.Count("api") != 0 {
-			t.Errorf("got %v, and %d requests arrived; want a refusal", err, w.srv.Count("api"))
-		}
-	})
-}
-
-func TestALocationThatIsNoURLIsNotQuoted(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
-		_, err := w.cache.ClientCredentials().Token()
-		var e *tokencache.Error
-		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
-			t.Errorf("got %v, want an error of the redirect that does not quote it", err)
-		}
-	})
-}
-
-// A fixedAnswer is an authorization server without a network: it answers every request alike, or fails with err.
-type fixedAnswer struct {
-	status int
-	header http.Header
-	body   string
-	err    error
-}
-
-func (a fixedAnswer) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body != nil {
-		_, _ = io.Copy(io.Discard, req.Body)
-		req.Body.Close()
-	}
-	if a.err != nil {
-		return nil, a.err
-	}
-	header := a.header.Clone()
-	if header == nil {
-		header = http.Header{"Content-Type": {"application/json"}}
-	}
-	return &http.Response{
-		StatusCode: a.status, Header: header, Body: io.NopCloser(strings.NewReader(a.body)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(a.body)), Request: req,
-	}, nil
-}
-
-// asks sends one token request with the given parameters to a server that answers a.
-func (a fixedAnswer) asks(t testing.TB, params url.Values, change func(*tokencache.Config)) (*oauth2.Token, error) {
-	t.Helper()
-	cfg := minimal()
-	cfg.HTTPClient = &http.Client{Transport: a}
-	if change != nil {
-		change(&cfg)
-	}
-	cache, err := tokencache.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cache.RequestToken(context.Background(), params)
-}
-
-// grantParams are the parameters of a token request of the given type.
-func grantParams(grantType string) url.Values {
-	return url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {"wonderland"}, "refresh_token": {"r-1"}}
-}
-
-// Row R: credentials do not follow a redirect.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -116,18 +45,145 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 				w.srv.Fail("revoke", -1, redirect("/revoke"))
 				wantRedirectError(t, src.Revoke(context.Background()), status)
 				if seen := other.Requests(); len(seen) > 0 {
-					w.Errorf("the other host saw %d requests", len(seen))
+					w.Errorf("the other host got %d requests, want none", len(seen))
 				}
 			})
 		})
 	}
 }
 
+// wantRedirectError checks that err is a permanent *Error about a redirect with the given status.
 func wantRedirectError(t *testing.T, err error, status int) {
 	t.Helper()
 	var e *tokencache.Error
 	if !errors.As(err, &e) || e.StatusCode != status || !e.Permanent || !strings.Contains(err.Error(), "redirect") {
-		t.Errorf("error: %v", err)
+		t.Errorf("got %v, want a permanent error about redirect %d", err, status)
+	}
+}
+
+func TestMalformedLocationIsNotQuoted(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
+		_, err := w.cache.ClientCredentials().Token()
+		var e *tokencache.Error
+		if !errors.As(err, &e) || e.StatusCode != 302 || strings.Contains(err.Error(), "one-time-code") {
+			t.Errorf("got %v, want an error with status 302 that does not quote the Location", err)
+		}
+	})
+}
+
+func TestSendRefusesCredentialsOverPlainHTTP(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		req, err := http.NewRequest(http.MethodGet, strings.Replace(w.srv.URL, "127.0.0.1", "as.example.com", 1)+"/authorize", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("alice", "wonderland")
+		_, err = w.cache.Send(context.Background(), "authorization", req)
+		if err == nil || !strings.Contains(err.Error(), "plain http") || w.srv.Count("api") != 0 {
+			t.Errorf("got %v after %d requests, want an error after none", err, w.srv.Count("api"))
+		}
+	})
+}
+
+// When the server closes a reused connection, net/http by itself sends some requests again.
+func TestRequestArrivesAtMostOnce(t *testing.T) {
+	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
+		return func(c *tokencache.Cache, to string) error {
+			req, err := http.NewRequest(method, to, body)
+			if err != nil {
+				return err
+			}
+			req.Header = header.Clone()
+			_, err = c.Send(context.Background(), "step", req)
+			return err
+		}
+	}
+	basic := http.Header{"Authorization": {"Basic YWxpY2U6d29uZGVybGFuZA=="}}
+	for name, try := range map[string]func(*tokencache.Cache, string) error{
+		"GET":                 send("GET", nil, basic),
+		"GET with NoBody":     send("GET", http.NoBody, basic),
+		"GET with a body":     send("GET", strings.NewReader("x"), basic),
+		"HEAD":                send("HEAD", nil, basic),
+		"POST with a key":     send("POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}),
+		"POST with an X- key": send("POST", nil, http.Header{"X-Idempotency-Key": {"1"}}),
+		"token request": func(c *tokencache.Cache, _ string) error {
+			_, err := c.RequestToken(context.Background(), grantParams("password"))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newClosingServer(t)
+			transport := &http.Transport{}
+			cfg := minimal()
+			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
+			cache, err := tokencache.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = cache.RequestToken(context.Background(), grantParams("password")) // leaves an idle connection
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+			transport.CloseIdleConnections()
+			srv.Close()
+			srv.conns.Wait()
+			if srv.arrived != 2 || srv.reused != 1 {
+				t.Errorf("%d requests arrived, %d of them on a reused connection; want 2 and 1", srv.arrived, srv.reused)
+			}
+		})
+	}
+}
+
+// A closingServer answers the first request on each connection, and closes the connection when it
+// has read the second, like a server whose idle timeout ends at that moment.
+type closingServer struct {
+	net.Listener
+	mu      sync.Mutex // guards arrived and reused
+	arrived int        // requests
+	reused  int        // requests after the first on a connection
+	conns   sync.WaitGroup
+}
+
+func newClosingServer(t *testing.T) *closingServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &closingServer{Listener: l}
+	s.conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.conns.Go(func() { s.serve(conn) })
+		}
+	})
+	return s
+}
+
+func (s *closingServer) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for n := range 2 {
+		req, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		s.mu.Lock()
+		s.arrived++
+		s.reused += n
+		s.mu.Unlock()
+		if n == 0 {
+			body := `{"access_token":"a","expires_in":3600}`
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
 	}
 }
 
@@ -149,14 +205,14 @@ func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
 		for _, r := range w.srv.Requests() {
 			for name, want := range map[string]string{"Origin": "https://shop.example.com", "X-Request-Id": "id-1", "Accept": "application/jwt"} {
 				if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
-					w.Errorf("%s: %s %q, want %q", r.Endpoint, name, got, want)
+					w.Errorf("%s: %s: got %q, want %q", r.Endpoint, name, got, want)
 				}
 			}
 		}
 	})
 }
 
-func TestHeaderFuncThatFailsSendsNothing(t *testing.T) {
+func TestNothingIsSentWhenHeaderFuncFails(t *testing.T) {
 	broken := errors.New("no request ID")
 	for name, fn := range map[string]func(context.Context) (http.Header, error){
 		"error":                 func(context.Context) (http.Header, error) { return nil, broken },
@@ -167,7 +223,7 @@ func TestHeaderFuncThatFailsSendsNothing(t *testing.T) {
 			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HeaderFunc = fn }, func(w *world) {
 				_, err := w.cache.ClientCredentials().Token()
 				if err == nil || !strings.HasPrefix(err.Error(), "tokencache: Config.HeaderFunc: ") {
-					w.Errorf("error: %v", err)
+					w.Errorf("got %v, want an error that names Config.HeaderFunc", err)
 				}
 				w.wantFetches(0)
 			})
@@ -181,15 +237,15 @@ func TestSendWorksWithoutAHeader(t *testing.T) {
 		_, err := w.cache.Send(context.Background(), "directory", &http.Request{URL: to})
 		var e *tokencache.Error
 		if !errors.As(err, &e) || e.StatusCode != 401 || e.Op != "directory" {
-			w.Errorf("error: %v", err)
+			w.Errorf("got %v, want an error of directory with status 401", err)
 		}
 		if got := w.srv.Requests()[0].Header.Get("X-Tenant"); got != "t1" {
-			w.Errorf("X-Tenant: %q", got)
+			w.Errorf("X-Tenant: got %q, want t1", got)
 		}
 	})
 }
 
-func TestSendReturnsTheAnswer(t *testing.T) {
+func TestSendReturnsTheResponse(t *testing.T) {
 	a := fixedAnswer{status: 302, header: http.Header{"Location": {"https://app.example.com/?code=c"}}, body: "see there"}
 	cfg := minimal()
 	cfg.HTTPClient = &http.Client{Transport: a}
@@ -204,11 +260,11 @@ func TestSendReturnsTheAnswer(t *testing.T) {
 	}
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != 302 || resp.Status != "302 Found" || string(body) != "see there" || resp.Header.Get("Location") == "" || resp.Request != nil {
-		t.Errorf("answer: %v %q", resp, body)
+		t.Errorf("got %v with body %q, want the complete response without its Request", resp, body)
 	}
 }
 
-// A revocation request that has no body is sent as that, and not chunked: some servers refuse it otherwise.
+// A request without a body is sent with Content-Length: 0, because some servers refuse it chunked.
 func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
@@ -217,7 +273,7 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 			return req, err
 		}
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: watching(func(req *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(req.URL.Path, "/revoke") {
 				seen <- req
 			}
@@ -226,24 +282,70 @@ func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	}, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
-		_ = src.Revoke(context.Background()) // tokentest wants a form
+		_ = src.Revoke(context.Background()) // fails, because tokentest wants a form
 		var wire strings.Builder
 		if err := (<-seen).Write(&wire); err != nil {
 			w.Fatal(err)
 		}
 		if strings.Contains(wire.String(), "Transfer-Encoding") || !strings.Contains(wire.String(), "Content-Length: 0\r\n") {
-			w.Errorf("sent %s", wire.String())
+			w.Errorf("sent:\n%s", wire.String())
 		}
 	})
 }
 
-type watching func(*http.Request) (*http.Response, error)
+func TestResponsesOverARealNetwork(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
+	if len(goodAnswer) != 64 {
+		t.Fatalf("goodAnswer has %d bytes, want the Content-Length of head", len(goodAnswer))
+	}
+	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
+		t.Run(name, func(t *testing.T) {
+			srv, src := overNetwork(t, answer)
+			_, err := src.Token()
+			check(t, err)
+			if _, next := src.Token(); err != nil && !errors.Is(next, tokencache.ErrHeldOff) {
+				t.Errorf("the next call got %v, want ErrHeldOff", next)
+			}
+			if got := srv.requests.Load(); got != 1 {
+				t.Errorf("%d requests reached the server, want 1", got)
+			}
+		})
+	}
+	unavailable := func(t *testing.T, err error) {
+		var failed *tokencache.Error
+		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.As(err, &failed) || failed.Permanent {
+			t.Errorf("got %v, want a transient ErrUnavailable", err)
+		}
+	}
+	run("one byte at a time", func(conn net.Conn) {
+		for _, c := range []byte(head + goodAnswer) {
+			_, _ = conn.Write([]byte{c})
+		}
+	}, func(t *testing.T, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	run("reset in the middle of the body", func(conn net.Conn) {
+		_, _ = io.WriteString(conn, head+goodAnswer[:30])
+		_ = conn.(*net.TCPConn).SetLinger(0)
+	}, unavailable)
+	run("reset before the response", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
+	run("closed in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
+	run("not HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
+	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
+		unavailable(t, err)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want a timeout", err)
+		}
+	})
+}
 
-func (f watching) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
+// goodAnswer is the body of a token response.
 const goodAnswer = `{"access_token":"token","token_type":"Bearer","expires_in":3600}`
 
-// A rawServer answers every request on a connection with what the test writes there.
+// A rawServer reads one request from each connection, lets the test write the response, and closes
+// the connection.
 type rawServer struct {
 	url      string
 	requests atomic.Int64
@@ -282,7 +384,8 @@ func (s *rawServer) serve(conn net.Conn, answer func(conn net.Conn)) {
 	answer(conn)
 }
 
-// overNetwork asks a raw server for a token, with a timeout of half a second.
+// overNetwork starts a raw server and returns a source of its tokens, with a timeout of half a
+// second.
 func overNetwork(t *testing.T, answer func(conn net.Conn)) (srv *rawServer, src *tokencache.Source) {
 	t.Helper()
 	srv = newRawServer(t, answer)
@@ -298,55 +401,7 @@ func overNetwork(t *testing.T, answer func(conn net.Conn)) (srv *rawServer, src 
 	return srv, cache.ClientCredentials()
 }
 
-func TestAnswersOfARealNetwork(t *testing.T) {
-	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 64\r\nConnection: close\r\n\r\n"
-	if len(goodAnswer) != 64 {
-		t.Fatalf("the answer has %d bytes", len(goodAnswer))
-	}
-	run := func(name string, answer func(conn net.Conn), check func(t *testing.T, err error)) {
-		t.Run(name, func(t *testing.T) {
-			srv, src := overNetwork(t, answer)
-			_, err := src.Token()
-			check(t, err)
-			if _, again := src.Token(); err != nil && !errors.Is(again, tokencache.ErrHeldOff) {
-				t.Errorf("the next call got %v, want ErrHeldOff", again)
-			}
-			if got := srv.requests.Load(); got != 1 {
-				t.Errorf("%d requests reached the server, want 1", got)
-			}
-		})
-	}
-	unavailable := func(t *testing.T, err error) {
-		var failed *tokencache.Error
-		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.As(err, &failed) || failed.Permanent {
-			t.Errorf("got %v, want a transient ErrUnavailable", err)
-		}
-	}
-	run("one byte at a time", func(conn net.Conn) {
-		for _, c := range []byte(head + goodAnswer) {
-			_, _ = conn.Write([]byte{c})
-		}
-	}, func(t *testing.T, err error) {
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	run("reset in the middle of the answer", func(conn net.Conn) {
-		_, _ = io.WriteString(conn, head+goodAnswer[:30])
-		_ = conn.(*net.TCPConn).SetLinger(0)
-	}, unavailable)
-	run("reset before the answer", func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }, unavailable)
-	run("ends in the middle of the header", func(conn net.Conn) { _, _ = io.WriteString(conn, head[:40]) }, unavailable)
-	run("no HTTP", func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") }, unavailable)
-	run("never answers", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }, func(t *testing.T, err error) {
-		unavailable(t, err)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, want a timeout", err)
-		}
-	})
-}
-
-func TestWrongCertificateIsNamedAndNothingIsSent(t *testing.T) {
+func TestCertificateErrorNamesTheHostAndNothingIsSent(t *testing.T) {
 	var requests atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -366,106 +421,5 @@ func TestWrongCertificateIsNamedAndNothingIsSent(t *testing.T) {
 	}
 	if requests.Load() != 0 {
 		t.Error("a request was sent")
-	}
-}
-
-// A fickleServer answers the first request on each connection and closes the connection when it has read the second,
-// as a server does whose idle timeout is up at that very moment.
-type fickleServer struct {
-	net.Listener
-	mu      sync.Mutex // guards what follows
-	arrived int
-	reused  int
-	conns   sync.WaitGroup
-}
-
-func newFickleServer(t *testing.T) *fickleServer {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &fickleServer{Listener: l}
-	s.conns.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.conns.Go(func() { s.serve(conn) })
-		}
-	})
-	return s
-}
-
-func (s *fickleServer) serve(conn net.Conn) {
-	defer conn.Close()
-	in := bufio.NewReader(conn)
-	for n := range 2 {
-		req, err := http.ReadRequest(in)
-		if err != nil {
-			return
-		}
-		_, _ = io.Copy(io.Discard, req.Body)
-		s.mu.Lock()
-		s.arrived++
-		s.reused += n
-		s.mu.Unlock()
-		if n == 0 {
-			body := `{"access_token":"a","expires_in":3600}`
-			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-		}
-	}
-}
-
-// Row DD: net/http sends some requests again by itself when a connection turns out to be closed.
-func TestRequestArrivesAtMostOnce(t *testing.T) {
-	send := func(method string, body io.Reader, header http.Header) func(*tokencache.Cache, string) error {
-		return func(c *tokencache.Cache, to string) error {
-			req, err := http.NewRequest(method, to, body)
-			if err != nil {
-				return err
-			}
-			req.Header = header.Clone()
-			_, err = c.Send(context.Background(), "step", req)
-			return err
-		}
-	}
-	basic := http.Header{"Authorization": {"Basic YWxpY2U6d29uZGVybGFuZA=="}}
-	for name, try := range map[string]func(*tokencache.Cache, string) error{
-		"GET":                 send("GET", nil, basic),
-		"GET with NoBody":     send("GET", http.NoBody, basic),
-		"GET with a body":     send("GET", strings.NewReader("x"), basic),
-		"HEAD":                send("HEAD", nil, basic),
-		"POST with a key":     send("POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}),
-		"POST with an X- key": send("POST", nil, http.Header{"X-Idempotency-Key": {"1"}}),
-		"token request": func(c *tokencache.Cache, _ string) error {
-			_, err := c.RequestToken(context.Background(), grantParams("password"))
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			srv := newFickleServer(t)
-			transport := &http.Transport{}
-			cfg := minimal()
-			cfg.TokenURL, cfg.HTTPClient = "http://"+srv.Addr().String(), &http.Client{Transport: transport}
-			cache, err := tokencache.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = cache.RequestToken(context.Background(), grantParams("password")) // leaves an idle connection
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := try(cache, cfg.TokenURL); !errors.Is(err, tokencache.ErrUnavailable) {
-				t.Errorf("error: %v", err)
-			}
-			transport.CloseIdleConnections()
-			srv.Close()
-			srv.conns.Wait()
-			if srv.arrived != 2 || srv.reused != 1 {
-				t.Errorf("%d requests arrived for 2 attempts, %d of them on an old connection", srv.arrived, srv.reused)
-			}
-		})
 	}
 }

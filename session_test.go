@@ -1,5 +1,7 @@
 package tokencache_test
 
+// Promise 7: a refresh token is spent once.
+
 import (
 	"context"
 	"errors"
@@ -11,22 +13,14 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
+// rotating makes tokentest rotate refresh tokens, and revoke the whole token family when a spent
+// one is used again.
 var rotating = tokentest.Behaviour{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
 
-// wantNoReuse checks that no refresh token was sent after it was spent.
-func (w *world) wantNoReuse() {
-	w.Helper()
-	for _, tok := range w.srv.Tokens() {
-		if tok.SpentTwice > 0 {
-			w.Errorf("%s was sent %d times after it was spent", tok.Value, tok.SpentTwice)
-		}
-	}
-}
-
-// Row S.
 func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 	var mu sync.Mutex
 	var saved []*oauth2.Token
@@ -36,7 +30,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 			defer mu.Unlock()
 			saved = append(saved, tok)
 			if f.Subject != "session-4711" || f.Grant != "refresh_token" {
-				t.Errorf("hook was told %+v", f)
+				t.Errorf("NewToken: got %+v", f)
 			}
 		}
 	}
@@ -48,7 +42,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 				group.Go(func() {
 					mu.Lock()
 					from := first
-					if n := len(saved); n > 0 { // some replicas have saved tokens that are older than others
+					if n := len(saved); n > 0 { // each caller has a saved token of another age
 						from = saved[(n-1)/(i+1)]
 					}
 					mu.Unlock()
@@ -68,66 +62,21 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 		w.wantNoReuse()
 		w.wantFetches(1001)
 		if len(saved) != 1000 || saved[999].RefreshToken == saved[998].RefreshToken {
-			w.Errorf("the hook saw %d tokens", len(saved))
+			w.Errorf("NewToken: got %d tokens, want 1000 with different refresh tokens", len(saved))
 		}
 	})
 }
 
-func TestSavedAccessTokenIsUsedAsLongAsItLives(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
-		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}})
-		if err != nil {
-			w.Fatal(err)
+// wantNoReuse checks that no spent refresh token was sent.
+func (w *world) wantNoReuse() {
+	w.Helper()
+	for _, tok := range w.srv.Tokens() {
+		if tok.SpentTwice > 0 {
+			w.Errorf("%s was sent %d times after it was spent", tok.Value, tok.SpentTwice)
 		}
-		src := w.cache.RefreshToken("session", saved)
-		if w.token(src) != saved.AccessToken {
-			w.Error("the saved access token was not used")
-		}
-		w.wantFetches(1)
-		time.Sleep(time.Hour)
-		if w.token(src) == saved.AccessToken {
-			w.Error("the saved access token was used after its end")
-		}
-		w.wantFetches(2)
-	})
+	}
 }
 
-func TestNewLoginBeginsTheSessionAnew(t *testing.T) {
-	inBubble(t, rotating, nil, func(w *world) {
-		first, second := w.login(), w.login()
-		old := w.cache.RefreshToken("session", first)
-		before := w.token(old)
-		after := w.token(w.cache.RefreshToken("session", second))
-		if before == after {
-			w.Error("an unknown saved token was ignored")
-		}
-		if w.token(old) != after {
-			w.Error("the sources of a session do not share its token")
-		}
-		w.wantNoReuse()
-	})
-}
-
-func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
-		saved := w.login()
-		src := w.cache.RefreshToken("session", saved)
-		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
-		for range 3 {
-			w.token(src)
-			time.Sleep(11 * time.Second)
-		}
-		for _, r := range w.srv.Requests()[1:] {
-			if r.Form.Get("refresh_token") != saved.RefreshToken {
-				w.Errorf("refreshed with %q", r.Form.Get("refresh_token"))
-			}
-		}
-		w.wantFetches(4)
-	})
-}
-
-// Row T.
 func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 	lost := map[string]tokentest.Fault{
 		"dropped after acting":  {Drop: true, After: true},
@@ -135,7 +84,7 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 		"500":                   {Status: http.StatusInternalServerError},
 		"502 after acting":      {Status: http.StatusBadGateway, After: true},
 		"garbage":               {Status: http.StatusOK, Body: "<html>", After: true},
-		"broken off":            {Status: http.StatusOK, Body: `{"access_token":`, Header: http.Header{"Content-Length": {"100"}}, After: true},
+		"cut short":             {Status: http.StatusOK, Body: `{"access_token":`, Header: http.Header{"Content-Length": {"100"}}, After: true},
 		"never":                 {Latency: time.Hour},
 	}
 	for name, fault := range lost {
@@ -150,7 +99,7 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 					}
 					time.Sleep(time.Minute)
 				}
-				w.wantFetches(2) // the login and the one that was lost
+				w.wantFetches(2) // the login, and the one whose answer was lost
 			})
 		})
 		t.Run("password/"+name, func(t *testing.T) {
@@ -164,114 +113,14 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 				w.wantFetches(3)
 				requests := w.srv.Requests()
 				if got := requests[len(requests)-1].GrantType; got != "password" {
-					w.Errorf("the last request was a %s grant", got)
+					w.Errorf("grant of the last request: got %s, want password", got)
 				}
 			})
 		})
 	}
 }
 
-func TestRefreshTokenSurvivesAServerThatHadNoTimeForIt(t *testing.T) {
-	for name, fault := range map[string]tokentest.Fault{
-		"503":            {Status: http.StatusServiceUnavailable},
-		"429":            {Status: http.StatusTooManyRequests},
-		"invalid_client": {Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, rotating, nil, func(w *world) {
-				src := w.cache.RefreshToken("session", w.login())
-				w.srv.Fail("token", 1, fault)
-				if _, err := src.Token(); err == nil {
-					w.Fatal("no error")
-				}
-				time.Sleep(2 * time.Minute)
-				w.token(src)
-				w.wantFetches(3)
-			})
-		})
-	}
-}
-
-func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
-		src := w.cache.Password("alice", "wonderland")
-		w.token(src)
-		for _, tok := range w.srv.Tokens() {
-			if tok.Kind == "refresh_token" {
-				w.srv.Revoke(tok.Value)
-			}
-		}
-		time.Sleep(10 * time.Second)
-		w.token(src)
-		var kinds []string
-		for _, r := range w.srv.Requests() {
-			kinds = append(kinds, r.GrantType)
-		}
-		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
-			w.Errorf("token requests: %v", kinds)
-		}
-	})
-}
-
-func TestRefreshTokenOfTheClientIsUsedOnlyIfAsked(t *testing.T) {
-	run := func(name string, use bool, want string) {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
-				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
-				w.token(src)
-				time.Sleep(11 * time.Second)
-				w.token(src)
-				if got := w.srv.Requests()[1].GrantType; got != want {
-					w.Errorf("renewed with %s, want %s", got, want)
-				}
-				if err := w.cache.Shutdown(w.Context()); err != nil {
-					w.Error(err)
-				}
-				if use {
-					w.wantDead()
-				}
-			})
-		})
-	}
-	run("default", false, "client_credentials")
-	run("asked", true, "refresh_token")
-}
-
-func TestSessionWithoutARefreshTokenSaysSo(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		for _, saved := range []*oauth2.Token{nil, {}} {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
-				w.Errorf("got %v", err)
-			}
-		}
-		w.wantFetches(0)
-	})
-}
-
-func TestRefusedSessionIsForgotten(t *testing.T) {
-	inBubble(t, rotating, nil, func(w *world) {
-		saved := w.login()
-		for range 3 {
-			w.token(w.cache.RefreshToken("session", saved))
-			time.Sleep(2 * time.Hour)
-		}
-		fetches := w.fetches()
-		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
-		for range 3 {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
-				w.Error("no error")
-			}
-			time.Sleep(time.Hour)
-		}
-		w.wantFetches(fetches + 1)
-		if got := tokencache.Entries(w.cache); got != 0 {
-			w.Errorf("%d entries are left, want none", got)
-		}
-	})
-}
-
-// Promise 7.
-func TestRefreshTokenIsSpentOnceUnderWhateverName(t *testing.T) {
+func TestRefreshTokenIsSpentOnceAcrossSessions(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
 		w.token(w.cache.RefreshToken("one", saved))
@@ -302,14 +151,15 @@ func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
 	})
 }
 
-func TestRefreshTokenIsNotSentWhileItsFirstRequestIsUnderWay(t *testing.T) {
-	deaf := func(cfg *tokencache.Config) {
+func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
+	// The transport does not end a request when its context ends.
+	detached := func(cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			return base.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 		})}
 	}
-	inBubble(t, rotating, deaf, func(w *world) {
+	inBubble(t, rotating, detached, func(w *world) {
 		src := w.cache.RefreshToken("session", w.login())
 		w.srv.Fail("token", 1, tokentest.Fault{After: true, Latency: 2 * time.Minute})
 		for range 5 {
@@ -321,14 +171,189 @@ func TestRefreshTokenIsNotSentWhileItsFirstRequestIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestSessionsWithoutANameDoNotMeet(t *testing.T) {
+func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		one, two := w.login(), w.login()
-		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
-		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
-		if a == b {
-			w.Error("one user's token was handed to another")
+		src := w.cache.Password("alice", "wonderland")
+		client := w.client(src)
+		w.get(client, "/a")
+		revoking := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			resp, err := w.srv.Client().Transport.RoundTrip(req)
+			if resp != nil && resp.StatusCode == http.StatusUnauthorized {
+				_ = src.Revoke(context.Background()) // while the 401 is on its way to the Transport
+			}
+			return resp, err
+		})
+		w.srv.RevokeAll()
+		w.get(&http.Client{Transport: &tokencache.Transport{Source: src, Base: revoking}}, "/a")
+		for _, r := range w.srv.Requests() {
+			if r.GrantType == "refresh_token" {
+				w.Error("the refresh token was sent after it was revoked")
+			}
 		}
+	})
+}
+
+func TestRefreshTokenIsNotSpentByABusyServerOrARefusedClient(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{
+		"503":            {Status: http.StatusServiceUnavailable},
+		"429":            {Status: http.StatusTooManyRequests},
+		"invalid_client": {Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				src := w.cache.RefreshToken("session", w.login())
+				w.srv.Fail("token", 1, fault)
+				if _, err := src.Token(); err == nil {
+					w.Fatal("no error")
+				}
+				time.Sleep(2 * time.Minute)
+				w.token(src)
+				w.wantFetches(3)
+			})
+		})
+	}
+}
+
+func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
+	var refused error
+	header := http.Header{}
+	for name, spoil := range map[string]func(){
+		"HeaderFunc fails":           func() { refused = errors.New("no") },
+		"a header with a line break": func() { header.Set("X-Request-Id", "two\nlines") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused, header = nil, http.Header{}
+			change := func(cfg *tokencache.Config) {
+				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return header, refused }
+			}
+			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+				alice := w.cache.Password("alice", "wonderland")
+				w.token(alice)
+				time.Sleep(2 * time.Hour)
+				spoil()
+				if _, err := alice.Token(); err == nil {
+					w.Error("no error")
+				}
+				refused, header = nil, http.Header{}
+				alice.Reset()
+				w.token(alice)
+				if requests := w.srv.Requests(); len(requests) != 2 || requests[1].GrantType != "refresh_token" {
+					w.Errorf("%d token requests, the last with grant %s; want 2, the last with refresh_token",
+						len(requests), requests[len(requests)-1].GrantType)
+				}
+			})
+		})
+	}
+}
+
+func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		src := w.cache.Password("alice", "wonderland")
+		w.token(src)
+		for _, tok := range w.srv.Tokens() {
+			if tok.Kind == "refresh_token" {
+				w.srv.Revoke(tok.Value)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		w.token(src)
+		var kinds []string
+		for _, r := range w.srv.Requests() {
+			kinds = append(kinds, r.GrantType)
+		}
+		if len(kinds) != 3 || kinds[1] != "refresh_token" || kinds[2] != "password" {
+			w.Errorf("grants of the token requests: got %v, want a refresh_token and a password after the first", kinds)
+		}
+	})
+}
+
+func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+		saved := w.login()
+		src := w.cache.RefreshToken("session", saved)
+		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
+		for range 3 {
+			w.token(src)
+			time.Sleep(11 * time.Second)
+		}
+		for _, r := range w.srv.Requests()[1:] {
+			if r.Form.Get("refresh_token") != saved.RefreshToken {
+				w.Errorf("refresh token: got %q, want the saved one", r.Form.Get("refresh_token"))
+			}
+		}
+		w.wantFetches(4)
+	})
+}
+
+func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
+	run := func(name string, use bool, want string) {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
+				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
+				w.token(src)
+				time.Sleep(11 * time.Second)
+				w.token(src)
+				if got := w.srv.Requests()[1].GrantType; got != want {
+					w.Errorf("renewed with %s, want %s", got, want)
+				}
+				if err := w.cache.Shutdown(w.Context()); err != nil {
+					w.Error(err)
+				}
+				if use {
+					w.wantDead()
+				}
+			})
+		})
+	}
+	run("false", false, "client_credentials")
+	run("true", true, "refresh_token")
+}
+
+func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
+		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
+			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		src := w.cache.RefreshToken("session", saved)
+		if w.token(src) != saved.AccessToken {
+			w.Error("the saved access token was not used")
+		}
+		w.wantFetches(1)
+		time.Sleep(time.Hour)
+		if w.token(src) == saved.AccessToken {
+			w.Error("the saved access token was used after it expired")
+		}
+		w.wantFetches(2)
+	})
+}
+
+func TestNewLoginReplacesTheSessionsToken(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		first, second := w.login(), w.login()
+		old := w.cache.RefreshToken("session", first)
+		before := w.token(old)
+		after := w.token(w.cache.RefreshToken("session", second))
+		if before == after {
+			w.Error("the token of the new login was ignored")
+		}
+		if w.token(old) != after {
+			w.Error("the sources of a session do not share its token")
+		}
+		w.wantNoReuse()
+	})
+}
+
+func TestSessionWithoutARefreshTokenFails(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for _, saved := range []*oauth2.Token{nil, {}} {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Errorf("got %v, want ErrInvalidGrant or ErrHeldOff", err)
+			}
+		}
+		w.wantFetches(0)
 	})
 }
 
@@ -349,57 +374,35 @@ func TestRefusedSessionIsHeldOff(t *testing.T) {
 	}
 }
 
-func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		src := w.cache.Password("alice", "wonderland")
-		client := w.client(src)
-		w.get(client, "/a")
-		hold := roundTrip(func(req *http.Request) (*http.Response, error) {
-			resp, err := w.srv.Client().Transport.RoundTrip(req)
-			if resp != nil && resp.StatusCode == http.StatusUnauthorized {
-				_ = src.Revoke(context.Background()) // while the 401 is on its way
+func TestRefusedSessionIsForgotten(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		saved := w.login()
+		for range 3 {
+			w.token(w.cache.RefreshToken("session", saved))
+			time.Sleep(2 * time.Hour)
+		}
+		fetches := w.fetches()
+		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
+		for range 3 {
+			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+				w.Error("no error")
 			}
-			return resp, err
-		})
-		w.srv.RevokeAll()
-		w.get(&http.Client{Transport: &tokencache.Transport{Source: src, Base: hold}}, "/a")
-		for _, r := range w.srv.Requests() {
-			if r.GrantType == "refresh_token" {
-				w.Error("the refresh token was sent after it was revoked")
-			}
+			time.Sleep(time.Hour)
+		}
+		w.wantFetches(fetches + 1)
+		if got, _ := testhook.Sizes(w.cache); got != 0 {
+			w.Errorf("the cache has %d entries, want none", got)
 		}
 	})
 }
 
-// Promise 7: what never left the process cannot have spent a refresh token.
-func TestARefreshTokenIsAsGoodAsBeforeWhenTheRequestWasNotSent(t *testing.T) {
-	var refused error
-	header := http.Header{}
-	for name, spoil := range map[string]func(){
-		"HeaderFunc fails":           func() { refused = errors.New("no") },
-		"a header with a line break": func() { header.Set("X-Request-Id", "two\nlines") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			refused, header = nil, http.Header{}
-			change := func(cfg *tokencache.Config) {
-				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return header, refused }
-			}
-			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
-				alice := w.cache.Password("alice", "wonderland")
-				w.token(alice)
-				time.Sleep(2 * time.Hour)
-				spoil()
-				if _, err := alice.Token(); err == nil {
-					w.Error("the request was sent")
-				}
-				refused, header = nil, http.Header{}
-				alice.Reset()
-				w.token(alice)
-				if requests := w.srv.Requests(); len(requests) != 2 || requests[1].GrantType != "refresh_token" {
-					w.Errorf("%d token requests, the last with grant %s; want 2, the last with refresh_token",
-						len(requests), requests[len(requests)-1].GrantType)
-				}
-			})
-		})
-	}
+func TestSessionsWithoutANameDoNotShareTokens(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		one, two := w.login(), w.login()
+		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
+		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))
+		if a == b {
+			w.Error("two sessions share a token")
+		}
+	})
 }

@@ -1,3 +1,6 @@
+// Shutdown leaves no goroutine and no live token that the cache could obtain again (promise 10 in
+// README.md). Close revokes nothing.
+
 package tokencache_test
 
 import (
@@ -15,14 +18,14 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// Promise 10.
 func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
 		app, alice := w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")
-		for range 3 { // superseded tokens too
+		for range 3 { // two of the client's tokens are superseded
 			tok, err := app.Token()
 			if err != nil {
 				w.Fatal(err)
@@ -56,13 +59,12 @@ func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
 	})
 }
 
-// Row W.
 func TestShutdownWaitsForAFlightAndRevokesItsToken(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: 2 * time.Second, Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(90 * time.Second)
-		w.token(src) // stale: a renewal is under way
+		w.token(src) // stale, so this starts a renewal
 		synctest.Wait()
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
@@ -91,7 +93,7 @@ func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 		}
 		w.wantDead("alice")
 		if len(w.srv.Live()) != 3 { // the first access token, the second, and the refresh token
-			w.Errorf("%d tokens live, want the session's 3", len(w.srv.Live()))
+			w.Errorf("%d tokens are live, want the session's 3", len(w.srv.Live()))
 		}
 	})
 }
@@ -100,7 +102,7 @@ func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
 	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
 		src, late := w.cache.ClientCredentials(), w.cache.ClientCredentials("late")
 		w.token(src)
-		w.token(src) // a hit of level 1
+		w.token(src) // from the source itself
 		begin := time.Now()
 		go late.Token()
 		synctest.Wait()
@@ -113,55 +115,6 @@ func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if w.srv.Count("revoke") != 0 || len(w.srv.Live()) != 2 {
 			w.Errorf("%d revocations, %d live tokens", w.srv.Count("revoke"), len(w.srv.Live()))
-		}
-	})
-}
-
-func TestShutdownNamesTheFirstTenFailuresAndTriesThemAgain(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		for i := range 37 {
-			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
-		}
-		w.srv.Fail("revoke", 25, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7"}}})
-		err := w.cache.Shutdown(w.Context())
-		if err == nil || !strings.HasPrefix(err.Error(), "tokencache: shutdown: 25 failed, the first 10 are") {
-			w.Fatalf("got %v", err)
-		}
-		var failed *tokencache.Error
-		if !errors.As(err, &failed) || failed.RetryAfter != 7*time.Second || !errors.Is(err, tokencache.ErrUnavailable) {
-			w.Errorf("got %#v", failed)
-		}
-		if got := len(w.srv.Live()); got != 25 {
-			w.Errorf("%d tokens live, want 25", got)
-		}
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Errorf("second Shutdown: %v", err)
-		}
-		w.wantDead()
-		if got := w.srv.Count("revoke"); got != 37+25 {
-			w.Errorf("%d revocation requests, want 62", got)
-		}
-	})
-}
-
-func TestShutdownIsSafeToCallConcurrently(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RevokeLatency: time.Second}, nil, func(w *world) {
-		w.token(w.cache.ClientCredentials())
-		w.token(w.cache.Password("alice", "wonderland"))
-		var group sync.WaitGroup
-		for range 10 {
-			group.Go(func() {
-				if err := w.cache.Shutdown(w.Context()); err != nil {
-					w.Error(err)
-				}
-				if len(w.srv.Live()) != 0 {
-					w.Error("a Shutdown returned before all was revoked")
-				}
-			})
-		}
-		group.Wait()
-		if got := w.srv.Count("revoke"); got != 3 {
-			w.Errorf("%d revocation requests, want 3", got)
 		}
 	})
 }
@@ -194,11 +147,79 @@ func TestShutdownReturnsAtItsDeadlineAndLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestLateTokenOfAStubbornGrantIsRevoked(t *testing.T) {
+func TestShutdownWaitsForABusyServerUntilItsDeadline(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for i := range 20 {
+			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
+		}
+		w.srv.Fail("revoke", -1, busyFault(429, "3"))
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		err := w.cache.Shutdown(ctx)
+		if err == nil || !strings.Contains(err.Error(), "20 failed") {
+			w.Errorf("got %v", err)
+		}
+		if d := time.Since(begin); d != 5*time.Second {
+			w.Errorf("it took %v, want 5s", d)
+		}
+	})
+}
+
+func TestShutdownNamesTenFailuresAndTheNextOneRetriesAll(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		for i := range 37 {
+			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
+		}
+		w.srv.Fail("revoke", 25, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7"}}})
+		err := w.cache.Shutdown(w.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), "tokencache: shutdown: 25 failed, the first 10 are") {
+			w.Fatalf("got %v", err)
+		}
+		var failed *tokencache.Error
+		if !errors.As(err, &failed) || failed.RetryAfter != 7*time.Second || !errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %#v", failed)
+		}
+		if got := len(w.srv.Live()); got != 25 {
+			w.Errorf("%d tokens are live, want 25", got)
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Errorf("second Shutdown: %v", err)
+		}
+		w.wantDead()
+		if got := w.srv.Count("revoke"); got != 37+25 {
+			w.Errorf("%d revocation requests, want 62", got)
+		}
+	})
+}
+
+func TestShutdownIsSafeToCallConcurrently(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{RevokeLatency: time.Second}, nil, func(w *world) {
+		w.token(w.cache.ClientCredentials())
+		w.token(w.cache.Password("alice", "wonderland"))
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				if err := w.cache.Shutdown(w.Context()); err != nil {
+					w.Error(err)
+				}
+				if len(w.srv.Live()) != 0 {
+					w.Error("a Shutdown returned before everything was revoked")
+				}
+			})
+		}
+		group.Wait()
+		if got := w.srv.Count("revoke"); got != 3 {
+			w.Errorf("%d revocation requests, want 3", got)
+		}
+	})
+}
+
+func TestTokenOfAGrantThatIgnoresItsContextIsRevoked(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = time.Second }
 	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
 		src := w.cache.Source(newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
-			time.Sleep(10 * time.Second) // it ignores its context
+			time.Sleep(10 * time.Second)
 			return hourToken("late"), nil
 		}))
 		if _, err := src.Token(); !errors.Is(err, context.DeadlineExceeded) {
@@ -214,39 +235,11 @@ func TestLateTokenOfAStubbornGrantIsRevoked(t *testing.T) {
 	})
 }
 
-// Promise 10.
-func TestShutdownAsksForTokensThatTheServerCountsLonger(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute, TokenLatency: 20 * time.Second}, nil, func(w *world) {
-		w.token(w.cache.ClientCredentials())
-		time.Sleep(45 * time.Second)
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		w.wantDead()
-	})
-}
-
-func TestContextOfAFlightDoesNotOpenAClosedCache(t *testing.T) {
-	var kept context.Context
-	keep := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.Fetch, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
-	}
-	inBubble(t, tokentest.Behaviour{}, keep, func(w *world) {
-		w.token(w.cache.ClientCredentials("a"))
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		if _, err := w.cache.ClientCredentials("b").TokenContext(kept); !errors.Is(err, tokencache.ErrClosed) {
-			w.Errorf("got %v, want ErrClosed", err)
-		}
-	})
-}
-
-func TestGrantThatPassesOnALateErrorIsNotWaitedFor(t *testing.T) {
+func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
 	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
-		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", tokenFunc(func() (*oauth2.Token, error) {
-			time.Sleep(20 * time.Second) // it has no context, and cannot be stopped
+		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", sourceFunc(func() (*oauth2.Token, error) {
+			time.Sleep(20 * time.Second) // it has no context, so it cannot be stopped
 			return hourToken("late"), nil
 		})))
 		_, _ = slow.Token()
@@ -270,47 +263,64 @@ func TestGrantThatPassesOnALateErrorIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestTablesForgetWhatHasExpired(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, nil, func(w *world) {
-		src := w.cache.ClientCredentials()
-		for range 5000 {
-			tok, err := src.Token()
-			if err != nil {
-				w.Fatal(err)
+func TestContextOfAFetchDoesNotOpenAClosedCache(t *testing.T) {
+	var kept context.Context
+	keep := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.Fetch, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
+	}
+	inBubble(t, tokentest.Behaviour{}, keep, func(w *world) {
+		w.token(w.cache.ClientCredentials("a"))
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		if _, err := w.cache.ClientCredentials("b").TokenContext(kept); !errors.Is(err, tokencache.ErrClosed) {
+			w.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// For the cache a token's lifetime begins when it is requested, for the server when it is issued.
+func TestShutdownRevokesATokenThatIsStillValidAtTheServer(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute, TokenLatency: 20 * time.Second}, nil, func(w *world) {
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(45 * time.Second)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantDead()
+	})
+}
+
+// By the wall clock the token has expired, but not at the server.
+func TestShutdownRevokesTheTokenOfARefusedRefreshToken(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
+		var step time.Duration
+		testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		step = 3 * time.Hour
+		time.Sleep(time.Second)
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`})
+		w.srv.Fail("token", 1, tokentest.Fault{Status: 503})
+		if _, err := alice.Token(); err == nil {
+			w.Error("no error")
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		for _, tok := range w.srv.Live() {
+			if tok.Kind == "access_token" {
+				w.Errorf("%s %s is live", tok.Kind, tok.Value)
 			}
-			src.Invalidate(tok)
-			time.Sleep(2 * time.Second)
-		}
-		if got := tokencache.Remembered(w.cache); got > 1500 {
-			w.Errorf("%d tokens are remembered, of which at most 30 live", got)
 		}
 	})
 }
 
-func TestShutdownDoesNotWaitForABusyServerBeyondItsDeadline(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		for i := range 20 {
-			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
-		}
-		w.srv.Fail("revoke", -1, busyFault(429, "3"))
-		begin := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		err := w.cache.Shutdown(ctx)
-		if err == nil || !strings.Contains(err.Error(), "20 failed") {
-			w.Errorf("got %v", err)
-		}
-		if d := time.Since(begin); d != 5*time.Second {
-			w.Errorf("it took %v, want 5s", d)
-		}
-	})
-}
-
-// The client's token has expired, and its refresh token is revoked with another token of the client, which is none of
-// those that Shutdown found.
+// The client's token has expired. To revoke its refresh token, Shutdown fetches another token,
+// which it has to revoke as well.
 func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, byClient, func(w *world) {
-		w.revoker()
+	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, revokeAsClient, func(w *world) {
+		w.acceptRevocations()
 		w.token(w.cache.ClientCredentials())
 		time.Sleep(2 * time.Minute)
 		if err := w.cache.Shutdown(w.Context()); err != nil {
@@ -321,35 +331,25 @@ func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
 	})
 }
 
-// byAdmin revokes with a user's token, which is one of those to be revoked.
-func byAdmin(cfg *tokencache.Config) {
-	endpoint := cfg.RevokeURL
-	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
-		if _, err := c.Password("admin", "root").TokenContext(ctx); err != nil {
-			return nil, err
-		}
-		form := url.Values{"token": {token}, "client_id": {"client"}, "client_secret": {"secret"}}
-		req, err := http.NewRequestWithContext(ctx, "POST", endpoint, strings.NewReader(form.Encode()))
-		if err == nil {
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		return req, err
-	}
-}
-
-func TestShutdownRevokesOrNamesWhatItsRevocationsTook(t *testing.T) {
-	users := map[string]string{"alice": "wonderland", "admin": "root"}
-	inBubble(t, tokentest.Behaviour{Users: users}, byAdmin, func(w *world) {
+func TestShutdownDoesNotRenewAStaleTokenOfTheClient(t *testing.T) {
+	b := tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
+	inBubble(t, b, revokeAsClient, func(w *world) {
+		w.acceptRevocations()
 		w.token(w.cache.Password("alice", "wonderland"))
-		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
-			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
+		w.token(w.cache.ClientCredentials())
+		time.Sleep(85 * time.Second) // stale
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
 		}
+		time.Sleep(20 * time.Second) // for a fetch that is still running
+		w.wantFetches(2)
+		w.wantDead()
 	})
 }
 
 func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, byClient, func(w *world) {
-		w.revoker()
+	inBubble(t, tokentest.Behaviour{}, revokeAsClient, func(w *world) {
+		w.acceptRevocations()
 		w.token(w.cache.Password("alice", "wonderland"))
 		w.srv.Update(func(b *tokentest.Behaviour) { b.TokenLatency = 10 * time.Second })
 		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
@@ -366,43 +366,45 @@ func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
 	})
 }
 
-// The wall clock says that the token has ended, and the server does not.
-func TestShutdownRevokesATokenWhoseSessionWasRefused(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
-		var step time.Duration
-		tokencache.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
-		alice := w.cache.Password("alice", "wonderland")
-		w.token(alice)
-		step = 3 * time.Hour
-		time.Sleep(time.Second)
-		w.srv.Fail("token", 1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_grant"}`})
-		w.srv.Fail("token", 1, tokentest.Fault{Status: 503})
-		if _, err := alice.Token(); err == nil {
-			w.Error("no error")
-		}
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
-		}
-		for _, tok := range w.srv.Live() {
-			if tok.Kind == "access_token" {
-				w.Errorf("%s lives on", tok.Kind)
-			}
+func TestShutdownReportsATokenThatItFetchedAndDidNotRevoke(t *testing.T) {
+	users := map[string]string{"alice": "wonderland", "admin": "root"}
+	inBubble(t, tokentest.Behaviour{Users: users}, revokeAsAdmin, func(w *world) {
+		w.token(w.cache.Password("alice", "wonderland"))
+		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
+			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
 		}
 	})
 }
 
-func TestShutdownRenewsNoStaleTokenOfTheClient(t *testing.T) {
-	b := tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
-	inBubble(t, b, byClient, func(w *world) {
-		w.revoker()
-		w.token(w.cache.Password("alice", "wonderland"))
-		w.token(w.cache.ClientCredentials())
-		time.Sleep(85 * time.Second) // stale
-		if err := w.cache.Shutdown(w.Context()); err != nil {
-			w.Error(err)
+// revokeAsAdmin makes every revocation fetch the token of a user, which has to be revoked as well.
+func revokeAsAdmin(cfg *tokencache.Config) {
+	endpoint := cfg.RevokeURL
+	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
+		if _, err := c.Password("admin", "root").TokenContext(ctx); err != nil {
+			return nil, err
 		}
-		time.Sleep(20 * time.Second) // for what may have been left under way
-		w.wantFetches(2)
-		w.wantDead()
+		form := url.Values{"token": {token}, "client_id": {"client"}, "client_secret": {"secret"}}
+		req, err := http.NewRequestWithContext(ctx, "POST", endpoint, strings.NewReader(form.Encode()))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		return req, err
+	}
+}
+
+func TestExpiredTokensAreForgotten(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		for range 5000 {
+			tok, err := src.Token()
+			if err != nil {
+				w.Fatal(err)
+			}
+			src.Invalidate(tok)
+			time.Sleep(2 * time.Second)
+		}
+		if _, got := testhook.Sizes(w.cache); got > 1500 {
+			w.Errorf("%d tokens are remembered, at most 30 of them are valid", got)
+		}
 	})
 }

@@ -47,12 +47,11 @@ type Entry struct {
 	// Rejections is what is known of its rejections by APIs. Its address identifies the entry.
 	Rejections rejection.Record
 
-	before    uint64       // the number of its predecessor among the superseded, 0 for none
+	before    uint64       // the number of the latest superseded entry with an unused refresh token, 0 for none
 	notBefore int64        // monotonic: when its successor may be asked for, at the earliest
 	replays   atomic.Int32 // repeated requests with it that are not answered yet
 	spent     atomic.Bool  // the refresh token may have been consumed
 	doubtful  atomic.Bool  // it is spent, but the server has not said so
-	orphaned  atomic.Bool  // it is superseded, and no other entry has its refresh token
 }
 
 // An Owner is what the tokens of many keys have in common. Equal owners share one, which matters where

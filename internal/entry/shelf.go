@@ -59,8 +59,11 @@ func (s *Shelf) Publish(key string, e, prev *Entry, now clock.Instant) (unused [
 	}
 	replaces := prev != nil && prev != e
 	if replaces {
-		e.before = s.supersede(key, e, prev, now)
 		unused = s.unused(key, prev.before, now)
+		e.before = prev.before
+		if number, orphaned := s.supersede(key, e, prev, now); orphaned {
+			e.before = number
+		}
 	}
 	swept = s.current.Set(key, e, ttl)
 	if replaces {
@@ -73,31 +76,30 @@ func (s *Shelf) Publish(key string, e, prev *Entry, now clock.Instant) (unused [
 func (s *Shelf) Retire(key string, e *Entry, now clock.Instant) { s.supersede(key, &Entry{}, e, now) }
 
 // supersede remembers prev, which e replaces, if it still lives at the server. It returns the number
-// under which prev is remembered, 0 for none.
-func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) uint64 {
+// under which prev is remembered, and whether nobody uses its refresh token from now on.
+func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) (number uint64, orphaned bool) {
 	left := prev.RemainingAtServer(now)
-	orphaned := prev.refresh != "" && prev.refresh != e.refresh && !prev.Refused()
+	orphaned = prev.refresh != "" && prev.refresh != e.refresh && !prev.Refused()
 	if !orphaned && (e.header == prev.header || left <= 0) || s.forgetful {
-		return 0
+		return 0, false
 	}
 	ttl := left
 	if orphaned || left == clock.Never {
 		ttl = table.Forever
 	}
-	prev.orphaned.Store(orphaned)
-	number := s.numbers.Add(1)
+	number = s.numbers.Add(1)
 	s.superseded.Set(numbered(key, number), prev, ttl)
-	return number
+	return number, orphaned
 }
 
 func numbered(key string, number uint64) string {
 	return string(binary.AppendUvarint([]byte(key), number))
 }
 
-// unused returns the latest and the first of the superseded entries, from the given number back, whose
-// refresh tokens nobody uses and whose access tokens have expired. Servers that send a refresh token
-// with every token of the client would otherwise fill the memory with them; as a renewal leaves one
-// and ends two, they do not pile up.
+// unused returns the two oldest of the superseded entries, from the given number back, whose refresh
+// tokens nobody uses and whose access tokens have expired. Servers that send a refresh token with every
+// token of the client would otherwise fill the memory with them; as a renewal leaves one and ends two,
+// they do not pile up. Entries are ended from the old end because one that is gone hides those before it.
 func (s *Shelf) unused(key string, number uint64, now clock.Instant) []Slot {
 	var found []Slot
 	for number != 0 {
@@ -106,15 +108,12 @@ func (s *Shelf) unused(key string, number uint64, now clock.Instant) []Slot {
 		if !ok {
 			break
 		}
-		if e.orphaned.Load() && !e.Owner().Kept && e.RemainingAtServer(now) <= 0 {
+		if !e.Owner().Kept && e.RemainingAtServer(now) <= 0 {
 			found = append(found, Slot{e, s.superseded, at})
 		}
 		number = e.before
 	}
-	if len(found) > 2 {
-		found = []Slot{found[0], found[len(found)-1]}
-	}
-	return found
+	return found[max(len(found)-2, 0):]
 }
 
 // Drop removes the current entry of a key, without killing it.

@@ -21,8 +21,16 @@ type Flight struct {
 	outer *Flight // the flight in which this one was started, of whatever group
 }
 
-// Nested reports whether the flight was started inside another one of the same group.
-func (f *Flight) Nested() bool { return f.outer != nil && f.outer.gate == f.gate }
+// Nested reports whether the flight was started inside another one of the same group, however far
+// inside.
+func (f *Flight) Nested() bool {
+	for outer := f.outer; outer != nil; outer = outer.outer {
+		if outer.gate == f.gate {
+			return true
+		}
+	}
+	return false
+}
 
 type flightKey struct{}
 
@@ -42,7 +50,12 @@ func Derived(ctx, from context.Context) bool {
 
 // Untraced returns ctx without its httptrace, whose functions must not be called after the caller has
 // left.
-func Untraced(ctx context.Context) context.Context { return untraced{ctx} }
+func Untraced(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
+		// Hides the network part of the trace, which httptrace keeps elsewhere.
+		ConnectStart: func(string, string) {},
+	})
+}
 
 type untraced struct{ context.Context }
 

@@ -87,11 +87,11 @@ func (g *Group[V]) Of(ctx context.Context) *Flight {
 	return f
 }
 
-// Inside reports whether ctx belongs to the flight of this key, or to one that was started in it:
-// waiting for the key would be waiting for oneself.
+// Inside reports whether ctx belongs to the flight of this key that is under way, or to one that was
+// started in it: waiting for the key would be waiting for oneself.
 func (g *Group[V]) Inside(ctx context.Context, key string) bool {
 	for f := innermost(ctx); f != nil; f = f.outer {
-		if f.gate == &g.gate && f.key == key {
+		if f.gate == &g.gate && f.key == key && !f.over.Load() {
 			return true
 		}
 	}

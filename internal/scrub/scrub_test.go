@@ -174,8 +174,12 @@ func TestNestedEscapesAreUndone(t *testing.T) {
 
 func TestJSONIsScrubbedStringByString(t *testing.T) {
 	run(t, body, []row{
-		{"in place", []string{token}, `{"error":"invalid_token","error_description":"Invalid access token: ` + token + `"}`,
-			`{"error":"invalid_token","error_description":"Invalid access token: [redacted]"}`},
+		{
+			"in place",
+			[]string{token},
+			`{"error":"invalid_token","error_description":"Invalid access token: ` + token + `"}`,
+			`{"error":"invalid_token","error_description":"Invalid access token: [redacted]"}`,
+		},
 		{"escaped", []string{"a/b/c/d/e"}, `{"x":"at a%2Fb%2Fc%2Fd%2Fe", "y" : "z"}`, `{"x":"[redacted]", "y" : "z"}`},
 		{"escaped as JSON is", []string{`pass"word"`}, `{"x":"is pass\"word\"!","y":["\\"]}`, `{"x":"is [redacted]!","y":["\\"]}`},
 		{"what is left is JSON again", []string{token}, `{"x":"\"` + token + `\"\n\\"}`, `{"x":"\"[redacted]\"\n\\"}`},
@@ -211,8 +215,10 @@ func TestCredentialsAreHiddenByName(t *testing.T) {
 	run(t, body, []row{
 		{"JSON", nil, `{"access_token":"a b","expires_in":1,"x":{"Refresh_Token" : "c"}}`, `{"access_token":"[redacted]","expires_in":1,"x":{"Refresh_Token" : "[redacted]"}}`},
 		{"JSON, an escaped name", nil, `{"access\u005ftoken":"a"}`, `{"access\u005ftoken":"[redacted]"}`},
-		{"JSON, each name", nil, `{"id_token":"a","token":"a","password":"a","client_secret":"a","assertion":"a","client_assertion":"a","code_verifier":"a","device_code":"a","id_token_hint":"a","otp":"a","pin":"a"}`,
-			strings.ReplaceAll(`{"id_token":"a","token":"a","password":"a","client_secret":"a","assertion":"a","client_assertion":"a","code_verifier":"a","device_code":"a","id_token_hint":"a","otp":"a","pin":"a"}`, `"a"`, `"[redacted]"`)},
+		{
+			"JSON, each name", nil, `{"id_token":"a","token":"a","password":"a","client_secret":"a","assertion":"a","client_assertion":"a","code_verifier":"a","device_code":"a","id_token_hint":"a","otp":"a","pin":"a"}`,
+			strings.ReplaceAll(`{"id_token":"a","token":"a","password":"a","client_secret":"a","assertion":"a","client_assertion":"a","code_verifier":"a","device_code":"a","id_token_hint":"a","otp":"a","pin":"a"}`, `"a"`, `"[redacted]"`),
+		},
 		{"JSON, no text", nil, `{"token":{"hint":"unknown"},"pin":["a"],"otp":1}`, ""},
 		{"JSON, an error's code", nil, `{"errors":[{"code":"LOCKED"}],"Code":"x","token_type_hint":"unknown"}`, ""},
 		{"JSON in JSON", nil, `{"x":"{\"id_token\":\"a\",\"y\":\"b\"}"}`, `{"x":"{\"id_token\":\"[redacted]\",\"y\":\"b\"}"}`},

@@ -97,8 +97,6 @@ func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Ins
 	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{
 		GetConn: func(string) { connecting.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-		// Hides the network part of a caller's trace, which net/http keeps elsewhere.
-		ConnectStart: func(string, string) {},
 	})
 	sent := now()
 	resp, err := c.http.Do(req.WithContext(ctx))

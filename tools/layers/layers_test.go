@@ -43,12 +43,13 @@ func TestEveryWrongImportIsReported(t *testing.T) {
 	m := mustLoad(t, "testdata/order")
 	got := m.wrongImports()
 	want := []string{
-		"internal/hook imports order: internal packages know nothing of the packages that use them",
 		"internal/origin imports order: internal packages know nothing of the packages that use them",
 		"internal/table imports internal/holdoff: holdoff is not below table",
+		"internal/testhook imports client: internal packages know nothing of the packages that use them",
 		"internal/unlisted is missing from the list in tools/layers/order.go",
-		"internal/wire imports internal/hook: only tests may import it",
+		"internal/wire imports internal/testhook: only tests may import it",
 		"provider imports internal/simulation: only tests may import it",
+		"provider imports internal/testhook: only tests may import it",
 	}
 	for i := range got {
 		got[i] = strings.ReplaceAll(got[i], m.path+"/", "")
@@ -71,7 +72,7 @@ internal: arrows between packages        0
 `,
 		"testdata/order": `
 root: files                              1
-root: lines                              4
+root: lines                              7
 root: arrows between files               0
 root: files in the largest circle        0
 internal: packages                       6

@@ -19,5 +19,8 @@ var order = []string{
 
 // testsOnly lists the packages of internal/ that exist for tests: only tests and the packages of
 // this list may import them. They may import any package of internal/, and simulation may import the
-// root package as well.
-var testsOnly = []string{"simulation", "hook"}
+// other packages of the module as well.
+var testsOnly = []string{"simulation", testhook}
+
+// testhook is the package of testsOnly that the root package imports too, to set the hooks.
+const testhook = "testhook"

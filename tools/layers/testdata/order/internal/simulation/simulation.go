@@ -4,5 +4,5 @@ package simulation
 import (
 	_ "github.com/tokencache/tokencache/tools/layers/testdata/order"
 	_ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/clock"
-	_ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/hook"
+	_ "github.com/tokencache/tokencache/tools/layers/testdata/order/internal/testhook"
 )

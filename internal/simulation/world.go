@@ -1,4 +1,4 @@
-package tokencache_test
+package simulation
 
 import (
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -91,9 +92,9 @@ func newSimWorld(t *testing.T, plan *history, bug plant) *simWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokencache.SetWall(cache, wall.now)
+	testhook.SetWall(cache, wall.now)
 	if bug.wall != nil {
-		tokencache.SetWall(cache, bug.wall)
+		testhook.SetWall(cache, bug.wall)
 	}
 	w.cache = cache
 	for i, k := range plan.keys {

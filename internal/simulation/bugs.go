@@ -1,4 +1,4 @@
-package tokencache_test
+package simulation
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -100,28 +99,6 @@ var planted = []plant{
 		}
 		return tok, err
 	}},
-}
-
-// TestSimulationSeesPlantedBugs shows that the simulation would see what it looks for.
-func TestSimulationSeesPlantedBugs(t *testing.T) {
-	for _, bug := range planted {
-		t.Run(bug.breaks+"/"+bug.name, func(t *testing.T) {
-			var sum report
-			var caught atomic.Uint64 // the number of histories that it took
-			inParallel(t, func(t *testing.T) {
-				for seed := sum.next(1); seed <= simulatedHistories && caught.Load() == 0; seed = sum.next(1) {
-					if _, seen := simulate(t, newHistory(seed), bug).violations[bug.breaks]; seen {
-						caught.CompareAndSwap(0, seed)
-					}
-				}
-			}, func() {
-				if caught.Load() == 0 {
-					t.Errorf("not seen in %d histories", simulatedHistories)
-				}
-				t.Logf("seen after %d histories", caught.Load())
-			})
-		})
-	}
 }
 
 type roundTripFunc func(*http.Request) (*http.Response, error)

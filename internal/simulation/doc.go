@@ -1,0 +1,2 @@
+// Package simulation lives through random histories of a cache in fake time.
+package simulation

@@ -1,8 +1,0 @@
-//go:build !race
-
-package tokencache_test
-
-// many is how many callers a storm has.
-const many = 10_000
-
-const simulationPart = 1

@@ -1,0 +1,2 @@
+// Package client imports nothing. It is no internal package.
+package client
