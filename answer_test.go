@@ -323,7 +323,7 @@ func decodeJSON(t *testing.T, text string) any {
 }
 
 func TestLifetimeCountsFromTheRequest(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: 10 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 10 * time.Second}, nil, func(w *world) {
 		begin := time.Now()
 		tok, err := w.cache.ClientCredentials().Token()
 		if err != nil || tok.Expiry.Sub(begin) != time.Hour || tok.ExpiresIn != 3600 {
@@ -357,7 +357,7 @@ func TestTokenIsReplacedWhenItsLifetimeEnds(t *testing.T) {
 		{map[string]any{}, time.Hour, time.Hour},
 	} {
 		t.Run(fmt.Sprint(row.expiresIn, row.maxAge), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{Lifetime: -1, ExpiresIn: func(time.Duration) any { return row.expiresIn }},
+			inBubble(t, tokentest.Behavior{Lifetime: -1, ExpiresIn: func(time.Duration) any { return row.expiresIn }},
 				func(cfg *tokencache.Config) { cfg.MaxAge, cfg.RenewalWindow = row.maxAge, 1 },
 				func(w *world) {
 					src := w.cache.ClientCredentials()
@@ -380,7 +380,7 @@ func TestTokenIsReplacedWhenItsLifetimeEnds(t *testing.T) {
 }
 
 func TestDialectReadsTheLifetime(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: -1, Extra: map[string]any{"ttl": 60}}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{Lifetime: -1, Extra: map[string]any{"ttl": 60}}, func(cfg *tokencache.Config) {
 		cfg.RenewalWindow = 1
 		cfg.Dialect.Lifetime = func(fields map[string]any, start time.Time) time.Duration {
 			seconds, _ := fields["ttl"].(json.Number).Int64()

@@ -120,7 +120,7 @@ func TestZeroCacheAndSourceReturnErrors(t *testing.T) {
 }
 
 func TestDefaultTimeout(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Hour}, nil, func(w *world) {
 		begin := time.Now()
 		_, err := w.cache.ClientCredentials().Token()
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 30*time.Second {
@@ -130,7 +130,7 @@ func TestDefaultTimeout(t *testing.T) {
 }
 
 func TestHTTPClientTimeoutApplies(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Hour}, func(cfg *tokencache.Config) {
 		cfg.HTTPClient = &http.Client{Transport: cfg.HTTPClient.Transport, Timeout: 2 * time.Second}
 	}, func(w *world) {
 		begin := time.Now()
@@ -147,7 +147,7 @@ func TestDefaultRenewalWindow(t *testing.T) {
 		{100 * time.Second, 78 * time.Second, 82 * time.Second},               // a fifth of a short lifetime
 	} {
 		t.Run(row.life.String(), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{Lifetime: row.life}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{Lifetime: row.life}, nil, func(w *world) {
 				src := w.cache.ClientCredentials()
 				first := w.token(src)
 				time.Sleep(row.fresh - 1)
@@ -166,7 +166,7 @@ func TestDefaultRenewalWindow(t *testing.T) {
 }
 
 func TestDefaultMaxConcurrent(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		var all sync.WaitGroup
 		for i := range 100 {
 			all.Go(func() { w.token(w.cache.ClientCredentials(fmt.Sprint("scope", i))) })
@@ -179,7 +179,7 @@ func TestDefaultMaxConcurrent(t *testing.T) {
 }
 
 func TestDefaultHTTPClient(t *testing.T) {
-	onLoopback(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HTTPClient = nil }, func(w *world) {
+	onLoopback(t, tokentest.Behavior{}, func(cfg *tokencache.Config) { cfg.HTTPClient = nil }, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		w.wantFetches(1)
 	})
@@ -198,7 +198,7 @@ func TestMaxAgeAppliesToTokensWithoutALifetime(t *testing.T) {
 		{"never expires", time.Hour, never, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{Lifetime: -1}, func(cfg *tokencache.Config) {
+			inBubble(t, tokentest.Behavior{Lifetime: -1}, func(cfg *tokencache.Config) {
 				cfg.MaxAge, cfg.Dialect.Lifetime = row.maxAge, row.life
 			}, func(w *world) {
 				src := w.cache.ClientCredentials()
@@ -212,7 +212,7 @@ func TestMaxAgeAppliesToTokensWithoutALifetime(t *testing.T) {
 }
 
 func TestDefaultMaxIdleIsUnlimited(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wonderland")
 		w.token(src)
 		time.Sleep(10_000 * time.Hour)
@@ -224,7 +224,7 @@ func TestDefaultMaxIdleIsUnlimited(t *testing.T) {
 }
 
 func TestGrantParamsOverrideConfigParams(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 		cfg.Params = url.Values{"audience": {"config"}, "tenant": {"t1"}, "grant_type": {"magic"}}
 	}, func(w *world) {
 		w.token(w.cache.Source(tokencache.ClientCredentialsGrant{Params: url.Values{"audience": {"grant"}}}))
@@ -237,7 +237,7 @@ func TestGrantParamsOverrideConfigParams(t *testing.T) {
 
 func TestLaterChangesToTheConfigHaveNoEffect(t *testing.T) {
 	params, header := url.Values{"tenant": {"t1"}}, http.Header{"X-Tenant": {"t1"}}
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.Params, cfg.Header = params, header }, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) { cfg.Params, cfg.Header = params, header }, func(w *world) {
 		params["tenant"][0], header["X-Tenant"][0] = "t2", "t2"
 		params.Set("more", "x")
 		w.token(w.cache.ClientCredentials())
@@ -249,7 +249,7 @@ func TestLaterChangesToTheConfigHaveNoEffect(t *testing.T) {
 }
 
 func TestLaterChangesToAGrantHaveNoEffect(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		params, scopes := url.Values{"audience": {"a"}}, []string{"read"}
 		src := w.cache.Source(&tokencache.ClientCredentialsGrant{Params: params, Scopes: scopes})
 		params.Set("audience", "b")
@@ -262,9 +262,9 @@ func TestLaterChangesToAGrantHaveNoEffect(t *testing.T) {
 }
 
 func TestLaterChangesToASavedTokenHaveNoEffect(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		saved := &oauth2.Token{AccessToken: "a1", Expiry: time.Now().Add(time.Hour)}
-		src := w.cache.RefreshToken("session", saved)
+		src := w.cache.Session("session", saved)
 		saved.AccessToken = "changed"
 		if got := w.token(src); got != "a1" {
 			w.Errorf("token: %s", got)
@@ -281,7 +281,7 @@ func TestClientAuthentication(t *testing.T) {
 			}
 			t.Run(name+"/"+id, func(t *testing.T) {
 				const secret = "s:c" + special + ":%41"
-				inBubble(t, tokentest.Behaviour{ClientID: id, ClientSecret: secret, ClientAuth: name}, func(cfg *tokencache.Config) {
+				inBubble(t, tokentest.Behavior{ClientID: id, ClientSecret: secret, ClientAuth: name}, func(cfg *tokencache.Config) {
 					cfg.ClientID, cfg.Auth = id, auth(secret)
 				}, func(w *world) {
 					src := w.cache.ClientCredentials()
@@ -335,7 +335,7 @@ func checkAuthentication(t *testing.T, name string, r tokentest.Request, id, sec
 
 func TestClientAuthenticationInJSON(t *testing.T) {
 	const secret = `s"<é\&`
-	inBubble(t, tokentest.Behaviour{ClientSecret: secret, ClientAuth: "client_secret_post"}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{ClientSecret: secret, ClientAuth: "client_secret_post"}, func(cfg *tokencache.Config) {
 		cfg.Auth, cfg.Dialect.JSON = tokencache.ClientSecretPost(secret), true
 	}, func(w *world) {
 		w.token(w.cache.ClientCredentials())
@@ -363,7 +363,7 @@ func TestClientAuthenticationIsNeverProbed(t *testing.T) {
 					tokencache.ClientCredentialsGrant{},
 					tokencache.PasswordGrant{Username: "alice", Password: tokencache.NewSecret("wonderland")},
 				} {
-					inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.Auth = auth("secret") }, func(w *world) {
+					inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) { cfg.Auth = auth("secret") }, func(w *world) {
 						w.srv.Fail("token", -1, fault)
 						if _, err := w.cache.Source(grant).Token(); err == nil {
 							w.Error("no error")
@@ -378,7 +378,7 @@ func TestClientAuthenticationIsNeverProbed(t *testing.T) {
 
 func TestClientAuthErrorSendsNothing(t *testing.T) {
 	broken := errors.New("the signing key is gone")
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 		cfg.Auth = func(context.Context, string, http.Header, url.Values) error { return broken }
 	}, func(w *world) {
 		_, err := w.cache.ClientCredentials().Token()

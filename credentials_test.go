@@ -23,7 +23,7 @@ import (
 func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 	run := func(name string, fault tokentest.Fault) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{LockAfter: 3}, nil, func(w *world) {
 				if fault.Status != 0 {
 					w.srv.Fail("token", 2, fault)
 				}
@@ -55,7 +55,7 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 
 // A job that runs once a night tries again long after the first hold-off has ended.
 func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{LockAfter: 3}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{LockAfter: 3}, nil, func(w *world) {
 		for range 7 {
 			if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
 				w.Errorf("got %v, want ErrInvalidGrant", err)
@@ -68,7 +68,7 @@ func TestRefusedPasswordIsNotSentAThirdTimeDaysLater(t *testing.T) {
 
 // A server counts wrong passwords by user, so all sources of the user and password count together.
 func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{LockAfter: 3, TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 		ask := func(context.Context) (string, error) { return "wrong", nil }
 		sources := []*tokencache.Source{
 			w.cache.Password("alice", "wrong"), w.cache.Password("alice", "wrong", "a"), w.cache.Password("alice", "wrong", "b"),
@@ -102,7 +102,7 @@ func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 func TestPasswordIsSentTwiceHoweverItIsRefused(t *testing.T) {
 	run := func(name, password string, fault tokentest.Fault, change func(*tokencache.Config)) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 				if fault.Status != 0 {
 					w.srv.Fail("token", -1, fault)
 				}
@@ -137,7 +137,7 @@ func TestPasswordCountsWhenTheTransportCancelsTheRequest(t *testing.T) {
 			return base.RoundTrip(req.WithContext(ctx))
 		})}
 	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Latency: 10 * time.Second, After: true})
 		for range 10 {
 			if _, err := w.cache.Password("alice", "wrong").Token(); err == nil {
@@ -163,7 +163,7 @@ func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 			return auth(ctx, id, h, p)
 		}
 	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		assertion = sourceElsewhere(w, 500, "")
 		alice := w.cache.Password("alice", "wonderland")
 		for range 3 {
@@ -180,9 +180,9 @@ func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 func TestFailureAfterAnAcceptedPasswordIsNotARefusal(t *testing.T) {
 	var class string
 	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { class = f.Class }
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.FetchInfo) { class = f.Class }
 	}
-	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 			if _, err := w.cache.RequestToken(ctx, url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"}}); err != nil {
 				return nil, err
@@ -196,7 +196,7 @@ func TestFailureAfterAnAcceptedPasswordIsNotARefusal(t *testing.T) {
 }
 
 func TestPasswordFuncIsCalledAgainAndANewPasswordEndsTheHoldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		password, calls := "wrong", 0
 		src := w.cache.PasswordFunc("alice", func(context.Context) (string, error) { calls++; return password, nil })
 		for range 300 { // for 30 s
@@ -217,7 +217,7 @@ func TestPasswordFuncIsCalledAgainAndANewPasswordEndsTheHoldOff(t *testing.T) {
 }
 
 func TestRefusedCredentialsOfAGrantHoldOffAllItsKeys(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
 		for i := range 5 {
 			_, _ = w.cache.Source(loginGrant{fmt.Sprint(i), w.srv.TokenURL()}).Token()
@@ -244,7 +244,7 @@ func (g loginGrant) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.T
 }
 
 func TestFailureAfterAcceptedCredentialsIsNotARefusal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		healthy := false
 		src := w.cache.Source(twoSteps{w.srv, func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error) {
 			if !healthy {
@@ -266,7 +266,7 @@ func TestFailureAfterAcceptedCredentialsIsNotARefusal(t *testing.T) {
 // A grant may return an error of its own for the response to the credentials, such as a redirect
 // without a code.
 func TestGrantsOwnErrorForAnAnswerToCredentialsIsARefusal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.Source(twoSteps{w.srv, func(context.Context, *tokencache.Cache) (*oauth2.Token, error) {
 			return nil, &tokencache.Error{Op: "first step", StatusCode: 302, Description: "no code"}
 		}})

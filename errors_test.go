@@ -145,7 +145,7 @@ func wantRetrieveError(t *testing.T, err error, a fixedAnswer) {
 }
 
 func TestRequestIDAndRetryAfter(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		for _, row := range []struct {
 			retryAfter string
 			want       time.Duration
@@ -212,7 +212,7 @@ func TestDialectReadsErrorAnswers(t *testing.T) {
 
 // An error from memory wraps the original error and says until when it is held off.
 func TestHeldOffErrorWrapsTheOriginal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wrong")
 		_, _ = src.Token()
 		_, err := src.Token()
@@ -259,7 +259,7 @@ var oauthCodes = []string{
 
 // outcomeOf runs a test with the given client secret and returns what it has noted, with the number
 // of token requests.
-func outcomeOf(t *testing.T, b tokentest.Behaviour, secret string, test func(w *world, note func(string, error))) string {
+func outcomeOf(t *testing.T, b tokentest.Behavior, secret string, test func(w *world, note func(string, error))) string {
 	t.Helper()
 	var lines []string
 	b.ClientSecret = secret
@@ -300,7 +300,7 @@ func refusalWith(code string) tokentest.Fault {
 // outcomeOfAPassword shows whether the password counts as refused: it is then held off for longer,
 // and for all keys that send it.
 func outcomeOfAPassword(t *testing.T, code, secret string) string {
-	return outcomeOf(t, tokentest.Behaviour{}, "client secret", func(w *world, note func(string, error)) {
+	return outcomeOf(t, tokentest.Behavior{}, "client secret", func(w *world, note func(string, error)) {
 		w.srv.Fail("token", -1, refusalWith(code))
 		src := w.cache.Password("alice", secret)
 		_, err := src.Token()
@@ -315,9 +315,9 @@ func outcomeOfAPassword(t *testing.T, code, secret string) string {
 
 // outcomeOfASession shows whether the refresh token is spent: it is then not sent again.
 func outcomeOfASession(t *testing.T, code, secret string) string {
-	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+	return outcomeOf(t, tokentest.Behavior{}, secret, func(w *world, note func(string, error)) {
 		w.srv.Fail("token", 1, refusalWith(code))
-		src := w.cache.RefreshToken("session", &oauth2.Token{RefreshToken: secret})
+		src := w.cache.Session("session", &oauth2.Token{RefreshToken: secret})
 		_, err := src.Token()
 		note("first", err)
 		time.Sleep(10 * time.Minute)
@@ -328,7 +328,7 @@ func outcomeOfASession(t *testing.T, code, secret string) string {
 
 // outcomeOfARenewal shows whether the password is sent after the refresh was refused.
 func outcomeOfARenewal(t *testing.T, code, secret string) string {
-	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+	return outcomeOf(t, tokentest.Behavior{}, secret, func(w *world, note func(string, error)) {
 		src := w.cache.Password("alice", "wonderland")
 		w.token(src)
 		w.srv.Fail("token", 1, refusalWith(code))
@@ -344,7 +344,7 @@ func outcomeOfARenewal(t *testing.T, code, secret string) string {
 // outcomeOfARevocation shows whether the refusal is an error: unsupported_token_type is not (RFC
 // 7009 section 2.2.1).
 func outcomeOfARevocation(t *testing.T, code, secret string) string {
-	return outcomeOf(t, tokentest.Behaviour{}, secret, func(w *world, note func(string, error)) {
+	return outcomeOf(t, tokentest.Behavior{}, secret, func(w *world, note func(string, error)) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.Fail("revoke", 1, refusalWith(code))

@@ -17,10 +17,10 @@ import (
 )
 
 // server starts the authorization server and API of the examples.
-func server(b tokentest.Behaviour) *tokentest.Server { return tokentest.New(b) }
+func server(b tokentest.Behavior) *tokentest.Server { return tokentest.New(b) }
 
 func Example() {
-	srv := server(tokentest.Behaviour{})
+	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 
 	cache, err := tokencache.New(tokencache.Config{
@@ -51,7 +51,7 @@ func Example() {
 
 // An existing client keeps its transport, its timeout and its cookie jar.
 func ExampleTransport() {
-	srv := server(tokentest.Behaviour{})
+	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 	cache := exampleCache(srv)
 	existing := &http.Client{Timeout: 10 * time.Second}
@@ -78,7 +78,7 @@ func ExampleTransport() {
 
 // One client can serve many users: each request has a source in its context.
 func ExampleWithSource() {
-	srv := server(tokentest.Behaviour{})
+	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 	cache := exampleCache(srv)
 	client := &http.Client{Transport: &tokencache.Transport{}}
@@ -102,14 +102,14 @@ func ExampleWithSource() {
 // A user's session continues from a saved refresh token. A rotated one is saved in Hooks.NewToken,
 // before the new access token is used.
 func ExampleCache_RefreshToken() {
-	srv := server(tokentest.Behaviour{Rotate: true, DetectReuse: true})
+	srv := server(tokentest.Behavior{Rotate: true, DetectReuse: true})
 	defer srv.Close()
 	var mu sync.Mutex // guards database
 	database := map[string]*oauth2.Token{}
 
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.Fetch, tok *oauth2.Token) {
+		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) {
 			if f.Grant == "refresh_token" {
 				mu.Lock()
 				defer mu.Unlock()
@@ -128,7 +128,7 @@ func ExampleCache_RefreshToken() {
 	}
 	saved.Expiry = time.Now() // the access token has expired since
 
-	tok, err := cache.RefreshToken("session-4711", saved).Token()
+	tok, err := cache.Session("session-4711", saved).Token()
 	fmt.Println(tok.Valid(), err, database["session-4711"].RefreshToken != saved.RefreshToken)
 	// Output: true <nil> true
 }
@@ -136,7 +136,7 @@ func ExampleCache_RefreshToken() {
 // Further parameters are a field of the grant. Sources with different parameters have different
 // tokens.
 func ExampleClientCredentialsGrant() {
-	srv := server(tokentest.Behaviour{})
+	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 	cache := exampleCache(srv)
 
@@ -167,7 +167,7 @@ func ExampleTokenSourceGrant() {
 
 // An Error tells what failed. A refused password is held off, so that the user is not locked out.
 func ExampleError() {
-	srv := server(tokentest.Behaviour{})
+	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 	cache := exampleCache(srv)
 	src := cache.Password("alice", "typo")

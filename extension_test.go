@@ -33,7 +33,7 @@ func (g audited) Obtain(ctx context.Context, r *tokencache.GrantRequest) (*oauth
 }
 
 func TestDecoratedGrantIsTheGrantItDecorates(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Rotate: true}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
 		obtained := 0
 		password := tokencache.PasswordGrant{Username: "alice", Password: tokencache.NewSecret("wonderland")}
 		plain, decorated := w.cache.Password("alice", "wonderland"), w.cache.Source(audited{password, &obtained})
@@ -47,7 +47,7 @@ func TestDecoratedGrantIsTheGrantItDecorates(t *testing.T) {
 }
 
 func TestDecoratedPasswordIsNotSentAThirdTime(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		obtained := 0
 		wrong := tokencache.PasswordGrant{Username: "alice", Password: tokencache.NewSecret("wrong")}
 		for range 100 {
@@ -72,7 +72,7 @@ func TestDecoratedPasswordIsNotSentAThirdTime(t *testing.T) {
 }
 
 func TestDecoratedSessionIsLeftAloneByShutdown(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Rotate: true}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
 		obtained := 0
 		saved := w.login()
 		session := tokencache.RefreshTokenGrant{Session: "s", Token: tokencache.NewSecret(saved.RefreshToken)}
@@ -88,7 +88,7 @@ func TestDecoratedSessionIsLeftAloneByShutdown(t *testing.T) {
 
 func TestDecoratedSourceHeals(t *testing.T) {
 	type user struct{ *tokencache.Source }
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		client := &http.Client{Transport: &tokencache.Transport{
 			Source: user{w.cache.ClientCredentials()}, Base: w.srv.Client().Transport,
 		}}
@@ -104,7 +104,7 @@ func TestDecoratedSourceHeals(t *testing.T) {
 
 func TestDecoratedSourceIsUnderTheRule(t *testing.T) {
 	type user struct{ *tokencache.Source }
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejectsAll}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Unauthorized: rejectsAll}, nil, func(w *world) {
 		client := &http.Client{Transport: &tokencache.Transport{
 			Source: user{w.cache.ClientCredentials()}, Base: w.srv.Client().Transport,
 		}}
@@ -154,7 +154,7 @@ func TestGrantsThatDifferDoNotShareAToken(t *testing.T) {
 		"the border moved":   input("ab", ""),
 		"like a description": input("", "", "", "0"),
 	}
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		owner := make(map[*oauth2.Token]string)
 		for name, describe := range grants {
 			tok, err := w.cache.Source(describing(describe)).Token()
@@ -170,7 +170,7 @@ func TestGrantsThatDifferDoNotShareAToken(t *testing.T) {
 }
 
 func TestOrderOfScopesMakesNoDifference(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		first := w.token(w.cache.ClientCredentials("a", "b"))
 		for _, scopes := range [][]string{{"b", "a"}, {"b a"}, {"a b"}, {"a", "", "b "}} {
 			if w.token(w.cache.ClientCredentials(scopes...)) != first {
@@ -195,7 +195,7 @@ func TestErrorOfAGrantMatchesTheSentinelOfItsCode(t *testing.T) {
 	} {
 		t.Run(row.want.Error(), func(t *testing.T) {
 			grant := newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) { return nil, &row.err })
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				if _, err := w.cache.Source(grant).Token(); !errors.Is(err, row.want) {
 					w.Errorf("got %v, want %v", err, row.want)
 				}
@@ -205,7 +205,7 @@ func TestErrorOfAGrantMatchesTheSentinelOfItsCode(t *testing.T) {
 }
 
 func TestHeldOffErrorSaysUntilWhen(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"90"}}})
 		src := w.cache.ClientCredentials()
 		begin := time.Now()
@@ -220,7 +220,7 @@ func TestHeldOffErrorSaysUntilWhen(t *testing.T) {
 		}
 	})
 	t.Run("rejections", func(t *testing.T) {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			src := w.cache.ClientCredentials()
 			tok, err := src.Token()
 			for range 4 {
@@ -249,7 +249,7 @@ func TestEmptySecretIsRefused(t *testing.T) {
 
 // A protocol that is not HTTP tells the source itself what an API said.
 func TestRejectedIsUnderTheRule(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		const target = "https://api.example.com/service/Method"
 		for range 50 {
@@ -267,7 +267,7 @@ func TestRejectedIsUnderTheRule(t *testing.T) {
 }
 
 func TestRejectedHealsARevocation(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		const target = "https://api.example.com/service/Method"
 		for i := range 5 {
@@ -295,7 +295,7 @@ func TestRejectedNeverReturnsNothing(t *testing.T) {
 		t.Errorf("zero source: %v, %v", tok, err)
 	}
 	zero.Accepted(hourToken("x"), "GET https://a/", time.Now())
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		if tok, err := src.Rejected(w.Context(), nil, "GET https://a/"); tok != nil || err == nil {
 			w.Errorf("nil token: %v, %v", tok, err)
@@ -322,7 +322,7 @@ func TestRejectionNamesMethodAndTarget(t *testing.T) {
 		"POST https://api.example.com/transfers": {"POST", "https://api.example.com/transfers"},
 		"https://api.example.com/service/Method": {"", "https://api.example.com/service/Method"},
 	} {
-		inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, hooks, func(w *world) {
 			src := w.cache.ClientCredentials()
 			tok, _ := src.Token()
 			_, _ = src.Rejected(w.Context(), tok, target)
@@ -347,7 +347,7 @@ func TestGrantIsAskedInTheContextOfFetchStarted(t *testing.T) {
 			NewToken:  func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) error { see(ctx); return nil },
 		}
 	}
-	inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, hooks, func(w *world) {
 		grant := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 			see(ctx)
 			return hourToken("x"), nil
@@ -367,7 +367,7 @@ func TestContextThatHasLostItsFetchIsReportedAndIgnored(t *testing.T) {
 				cfg.Hooks.FetchStarted = func(context.Context, tokencache.FetchInfo) context.Context { return lost }
 				cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err }
 			}
-			inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, hooks, func(w *world) {
 				w.token(w.cache.ClientCredentials())
 				if reported == nil || !strings.Contains(reported.Error(), "Hooks.FetchStarted") {
 					w.Errorf("reported %v", reported)
@@ -384,7 +384,7 @@ func TestFailedSaveIsReportedAndTheTokenIsUsed(t *testing.T) {
 		cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) error { return full }
 		cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err }
 	}
-	inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, hooks, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		if !errors.Is(reported, full) {
 			w.Errorf("reported %v, want the hook's error", reported)
@@ -425,7 +425,7 @@ func TestJoinedHooksAreCalledInOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var calls []string
 			join := func(cfg *tokencache.Config) { cfg.Hooks = hooks(loud("a", &calls), loud("b", &calls)) }
-			inBubble(t, tokentest.Behaviour{}, join, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, join, func(w *world) {
 				src := w.cache.ClientCredentials()
 				tok, _ := src.Token()
 				w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_client"}`})
@@ -454,7 +454,7 @@ func TestJoinedHookIsCalledThoughTheOneBeforePanics(t *testing.T) {
 		FetchDone:    func(context.Context, tokencache.FetchInfo) { panic("a") },
 	}
 	join := func(cfg *tokencache.Config) { cfg.Hooks = tokencache.JoinHooks(bad, loud("b", &calls)) }
-	inBubble(t, tokentest.Behaviour{}, join, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, join, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		got := strings.Join(calls, ", ")
 		for _, hook := range []string{"b FetchStarted", "b FetchDone", "b NewToken"} {

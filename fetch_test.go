@@ -25,7 +25,7 @@ import (
 func TestConcurrentCallersShareOneFetch(t *testing.T) {
 	run := func(name string, n int) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 				for _, o := range callers(n, w.cache.ClientCredentials("a"), background) {
 					if o.err != nil || o.after != 50*time.Millisecond {
 						w.Fatalf("got %v after %v, want a token after 50ms", o.err, o.after)
@@ -40,7 +40,7 @@ func TestConcurrentCallersShareOneFetch(t *testing.T) {
 }
 
 func TestConcurrentCallersShareOneFailure(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 50 * time.Millisecond}, nil, func(w *world) {
 		w.srv.Fail("token", 100, tokentest.Fault{Status: http.StatusInternalServerError, Latency: 50 * time.Millisecond})
 		out := callers(20, w.cache.ClientCredentials(), background)
 		for _, o := range out {
@@ -56,7 +56,7 @@ func TestConcurrentCallersShareOneFailure(t *testing.T) {
 }
 
 func TestWaiterLeavesWhenItsContextEnds(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		go src.Token()
 		synctest.Wait()
@@ -73,7 +73,7 @@ func TestWaiterLeavesWhenItsContextEnds(t *testing.T) {
 }
 
 func TestFirstCallerCanLeaveWithoutHarmToTheOthers(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		first, cancel := context.WithCancel(w.Context())
 		left := make(chan error)
@@ -96,7 +96,7 @@ func TestFirstCallerCanLeaveWithoutHarmToTheOthers(t *testing.T) {
 func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
 	run := func(name string, misbehave func()) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				src := w.cache.Source(newScripted(func(_ context.Context, call int64, _ *oauth2.Token) (*oauth2.Token, error) {
 					if call == 1 {
 						time.Sleep(time.Millisecond)
@@ -121,7 +121,7 @@ func TestPanicAndGoexitInAFetchBecomeErrors(t *testing.T) {
 
 func TestFlightEndsAfterConfigTimeout(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Hour}, timeout, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Hour}, timeout, func(w *world) {
 		begin := time.Now()
 		_, err := w.cache.ClientCredentials().Token()
 		if !errors.Is(err, tokencache.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
@@ -132,7 +132,7 @@ func TestFlightEndsAfterConfigTimeout(t *testing.T) {
 
 func TestForeignSourceThatHangsDoesNotHoldItsCallers(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
 		release := make(chan struct{})
 		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
 			<-release
@@ -162,7 +162,7 @@ func TestFlightHasItsCallersContextValuesButNotItsTrace(t *testing.T) {
 			return http.Header{"X-Request-Id": {"4711"}}, nil
 		}
 	}
-	inBubble(t, tokentest.Behaviour{}, headers, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, headers, func(w *world) {
 		var mu sync.Mutex
 		traced := 0
 		count := func() { mu.Lock(); traced++; mu.Unlock() }
@@ -191,12 +191,12 @@ func TestPanicInAHookIsReportedAndTheTokenIsKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var reported error
 			hooks := func(cfg *tokencache.Config) {
-				cfg.Hooks.NewToken = func(context.Context, tokencache.Fetch, *oauth2.Token) { misbehave() }
-				cfg.Hooks.FetchStarted = func(context.Context, tokencache.Fetch) { misbehave() }
-				cfg.Hooks.FetchDone = func(context.Context, tokencache.Fetch) { misbehave() }
-				cfg.Hooks.Panicked = func(_ context.Context, err error) { reported = err; misbehave() }
+				cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) { misbehave() }
+				cfg.Hooks.FetchStarted = func(context.Context, tokencache.FetchInfo) { misbehave() }
+				cfg.Hooks.FetchDone = func(context.Context, tokencache.FetchInfo) { misbehave() }
+				cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err; misbehave() }
 			}
-			inBubble(t, tokentest.Behaviour{}, hooks, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, hooks, func(w *world) {
 				src := w.cache.ClientCredentials()
 				if first := w.token(src); w.token(src) != first {
 					w.Error("the token was not kept")
@@ -222,9 +222,9 @@ func TestFetchThatUsesItsOwnSourceFailsAtOnce(t *testing.T) {
 			var src *tokencache.Source
 			var got error
 			hook := func(cfg *tokencache.Config) {
-				cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.Fetch, _ *oauth2.Token) { got = ask(ctx, src) }
+				cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) { got = ask(ctx, src) }
 			}
-			inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 				src = w.cache.ClientCredentials()
 				begin := time.Now()
 				w.token(src)
@@ -234,7 +234,7 @@ func TestFetchThatUsesItsOwnSourceFailsAtOnce(t *testing.T) {
 			})
 		})
 		t.Run("grant/"+how, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				var src, other *tokencache.Source
 				src = w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
 					return nil, ask(ctx, other)
@@ -269,10 +269,10 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		var src *tokencache.Source
 		var reported error
 		hook := func(cfg *tokencache.Config) {
-			cfg.Hooks.NewToken = func(context.Context, tokencache.Fetch, *oauth2.Token) { _, _ = src.Token() }
-			cfg.Hooks.Panicked = func(_ context.Context, err error) { reported = err }
+			cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) { _, _ = src.Token() }
+			cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err }
 		}
-		inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 			src = w.cache.ClientCredentials()
 			begin := time.Now()
 			first := w.token(src)
@@ -284,7 +284,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		})
 	})
 	t.Run("grant", func(t *testing.T) {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			var src *tokencache.Source
 			src = w.cache.Source(newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) { return src.Token() }))
 			begin := time.Now()
@@ -300,7 +300,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 				return (&oauth2.Transport{Source: src, Base: base}).RoundTrip(req)
 			})}
 		}
-		inBubble(t, tokentest.Behaviour{}, authorized, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, authorized, func(w *world) {
 			src = w.cache.ClientCredentials()
 			begin := time.Now()
 			_, err := src.Token()
@@ -308,7 +308,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		})
 	})
 	t.Run("two caches that use each other", func(t *testing.T) {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			other := newWorld(t, w.srv, nil).cache
 			var a, b *tokencache.Source
 			a = w.cache.Source(tokencache.TokenSourceGrant("b", sourceFunc(func() (*oauth2.Token, error) { return b.Token() })))
@@ -321,7 +321,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 }
 
 func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Users: map[string]string{"alice": "a", "bob": "b"}}, nil, func(w *world) {
 		one := w.token(w.cache.ClientCredentials("read", "write"))
 		if w.token(w.cache.ClientCredentials("write", "read")) != one {
 			w.Error("sources of the same scopes in another order did not share a token")
@@ -341,7 +341,7 @@ func TestSourcesOfEqualGrantsShareOneToken(t *testing.T) {
 }
 
 func TestScopesAreSplitOnlyAtSpaces(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		// A no-break space is part of a scope.
 		if w.token(w.cache.ClientCredentials("a\u00a0b")) == w.token(w.cache.ClientCredentials("a", "b")) {
 			w.Error("different scopes share a token")
@@ -352,9 +352,9 @@ func TestScopesAreSplitOnlyAtSpaces(t *testing.T) {
 func TestHooksGetTheSubjectOfAGrant(t *testing.T) {
 	var subject string
 	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { subject = f.Subject }
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) { subject = f.Subject }
 	}
-	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 		w.token(w.cache.Source(bobsGrant{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
 			return hourToken("token"), nil
 		})}))

@@ -31,7 +31,7 @@ type world struct {
 
 // inBubble runs a test in fake time, in a synctest bubble. change modifies the cache's Config; it
 // may be nil.
-func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
+func inBubble(t *testing.T, b tokentest.Behavior, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := tokentest.NewPipe(b)
@@ -42,7 +42,7 @@ func inBubble(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Confi
 }
 
 // onLoopback is inBubble with real time and real sockets.
-func onLoopback(t *testing.T, b tokentest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
+func onLoopback(t *testing.T, b tokentest.Behavior, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	srv := tokentest.New(b)
 	defer srv.Close()

@@ -22,7 +22,7 @@ import (
 )
 
 func TestFailureIsAnsweredFromMemory(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(100 * time.Second)
@@ -48,7 +48,7 @@ func TestFailureIsAnsweredFromMemory(t *testing.T) {
 func TestHoldOffSchedule(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, d time.Duration, want []time.Duration) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				w.srv.Fail("token", -1, fault)
 				if got := w.attempts(w.cache.ClientCredentials(), d); fmt.Sprint(got) != fmt.Sprint(want) {
 					w.Errorf("token requests at %v, want %v", got, want)
@@ -76,7 +76,7 @@ func seconds(n ...int) []time.Duration {
 func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, want int) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				w.srv.Fail("token", -1, fault)
 				_, _ = w.cache.Password("alice", "wonderland").Token()
 				for i := range 100 {
@@ -118,7 +118,7 @@ func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
 	for i := range 50 {
 		users[fmt.Sprint("user-", i)] = "x"
 	}
-	inBubble(t, tokentest.Behaviour{Users: users, TokenLatency: 100 * time.Millisecond}, flaky, func(w *world) {
+	inBubble(t, tokentest.Behavior{Users: users, TokenLatency: 100 * time.Millisecond}, flaky, func(w *world) {
 		down.Store(true)
 		ask := func() (failed int) {
 			results := make(chan error)
@@ -164,7 +164,7 @@ func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 			return nil, context.Cause(req.Context())
 		})}
 	}
-	inBubble(t, tokentest.Behaviour{}, silent, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, silent, func(w *world) {
 		_, _ = w.cache.ClientCredentials().Token()
 		time.Sleep(2 * time.Second)
 		requests.Store(0)
@@ -184,13 +184,13 @@ func TestServerThatDoesNotAnswerGetsFewRequests(t *testing.T) {
 func TestScheduleOfTheHoldOffOfAllKeysIsReset(t *testing.T) {
 	var last time.Duration // of the last hold-off
 	watch := func(cfg *tokencache.Config) {
-		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) {
+		cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOffInfo) {
 			if h.Began {
 				last = time.Until(h.Until)
 			}
 		}
 	}
-	inBubble(t, tokentest.Behaviour{}, watch, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, watch, func(w *world) {
 		fail := func(status, times int, body string) {
 			w.srv.ClearFaults()
 			w.srv.Fail("token", -1, tokentest.Fault{Status: status, Body: body})
@@ -222,7 +222,7 @@ func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 	for name, fault := range map[string]tokentest.Fault{"503": {Status: 503}, "dropped": {Drop: true}} {
 		t.Run(name, func(t *testing.T) {
 			change := func(cfg *tokencache.Config) { cfg.RenewalWindow = 12 * time.Second }
-			inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, change, func(w *world) {
+			inBubble(t, tokentest.Behavior{Lifetime: time.Minute}, change, func(w *world) {
 				src := w.cache.ClientCredentials()
 				w.token(src)
 				time.Sleep(46500 * time.Millisecond)
@@ -248,7 +248,7 @@ func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 }
 
 func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		tok, _ := src.Token()
 		w.srv.Fail("token", -1, serverError)
@@ -270,7 +270,7 @@ func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
 func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
 	run := func(name string, fault tokentest.Fault, source func(c *tokencache.Cache) *tokencache.Source, want int) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				w.srv.Fail("token", 2, fault)
 				_, err := source(w.cache).Token()
 				if (err == nil) != (want == 3) {
@@ -292,7 +292,7 @@ func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
 }
 
 func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		calls, plain := 0, errors.New("plain")
 		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
 		for range 10 {
@@ -307,7 +307,7 @@ func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
 }
 
 func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		var failure error = &oauth2.RetrieveError{Response: &http.Response{StatusCode: 503}}
 		partner := func(name string) *tokencache.Source {
 			return w.cache.Source(tokencache.TokenSourceGrant(name, sourceFunc(func() (*oauth2.Token, error) {
@@ -342,7 +342,7 @@ func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
 		"503":            func(w *world) *tokencache.Source { return sourceElsewhere(w, 503, "") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				vault := vault(w)
 				alice := w.cache.PasswordFunc("alice", func(ctx context.Context) (string, error) {
 					_, err := vault.TokenContext(ctx)
@@ -358,7 +358,7 @@ func TestFailureOfAnotherServerHoldsOffOneKey(t *testing.T) {
 }
 
 func TestFailureOfUserCodeDoesNotEndTheServersHoldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"300"}}})
 		_, _ = w.cache.ClientCredentials().Token()
 		w.wantFetches(1)
@@ -371,7 +371,7 @@ func TestFailureOfUserCodeDoesNotEndTheServersHoldOff(t *testing.T) {
 }
 
 func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.srv.Fail("token", 3, tokentest.Fault{Status: http.StatusServiceUnavailable}) // all attempts of one fetch
 		app := w.cache.ClientCredentials()
 		_, _ = app.Token()
@@ -390,7 +390,7 @@ func TestGrantThatUsesAnotherSourceRecoversFromAnOutage(t *testing.T) {
 }
 
 func TestGrantIsHeldOffWithItsSecondStep(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		second := sourceElsewhere(w, 503, "")
 		_, _ = second.Token()
 		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
@@ -414,17 +414,17 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 	add := func(s string) { mu.Lock(); defer mu.Unlock(); events = append(events, s) }
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks = tokencache.Hooks{
-			FetchStarted: func(_ context.Context, f tokencache.Fetch) { add("started " + f.Reason) },
-			FetchDone: func(_ context.Context, f tokencache.Fetch) {
+			FetchStarted: func(_ context.Context, f tokencache.FetchInfo) { add("started " + f.Reason) },
+			FetchDone: func(_ context.Context, f tokencache.FetchInfo) {
 				add(fmt.Sprint("done ", f.Class, " ", f.Duration))
 			},
-			HoldOff: func(_ context.Context, h tokencache.HoldOff) { add(fmt.Sprint("hold-off ", h.Began)) },
-			Revoked: func(_ context.Context, r tokencache.Revocation) {
+			HoldOff: func(_ context.Context, h tokencache.HoldOffInfo) { add(fmt.Sprint("hold-off ", h.Began)) },
+			Revoked: func(_ context.Context, r tokencache.RevocationInfo) {
 				add(fmt.Sprint("revoked ", r.Hint, " ", r.Err == nil))
 			},
 		}
 	}
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second, TokenLatency: time.Second}, hooks, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.Fail("token", 1, serverError)

@@ -50,7 +50,7 @@ var redirectRows = []struct {
 func TestTokenDoesNotFollowRedirects(t *testing.T) {
 	for _, row := range redirectRows {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				for _, code := range []int{301, 302, 303, 307, 308} {
 					for _, src := range []*tokencache.Source{w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")} {
 						r := &route{urls: strings.Fields(row.urls), code: code, reject: -1}
@@ -127,8 +127,8 @@ func (r *route) follow(w *world, tr *tokencache.Transport) int {
 
 // Here net/http follows the redirects. On the server's network, only the port decides who answers.
 func TestTokenDoesNotFollowRedirectsOfNetHTTP(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		other := tokentest.NewPipe(tokentest.Behaviour{})
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		other := tokentest.NewPipe(tokentest.Behavior{})
 		defer other.Close()
 		u, _ := url.Parse(w.srv.URL)
 		client := w.client(w.cache.ClientCredentials())
@@ -158,7 +158,7 @@ func TestTokenDoesNotFollowRedirectsThatTheBaseHides(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://b/3 https://b/4 https://a/5"), code: 302, reject: -1}
 				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(req *http.Request) (*http.Response, error) {
 					resp, err := r.RoundTrip(req)
@@ -175,7 +175,7 @@ func TestTokenDoesNotFollowRedirectsThatTheBaseHides(t *testing.T) {
 }
 
 func TestRedirectedRequestWithAuthorizationGetsNoToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		r := &route{urls: strings.Fields("https://a/1 https://a/2 https://b/3 https://b/4"), code: 302, reject: -1}
 		req := newRequest(t, "GET", r.urls[0], nil)
 		req.Header.Set("Authorization", "mine")
@@ -190,7 +190,7 @@ func TestRedirectedRequestWithAuthorizationGetsNoToken(t *testing.T) {
 
 // A 401 from another origin says nothing about a token that it did not receive.
 func TestRejectionByAnotherOriginDoesNotRenew(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		r := &route{urls: strings.Fields("https://a/1 https://b/2"), code: 302, reject: 1}
 		if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 401 {
 			w.Errorf("status: got %d, want 401", status)
@@ -205,7 +205,7 @@ func TestTokenOfAReplayDoesNotFollowRedirects(t *testing.T) {
 		"https://a/1 https://b/2":           "yes yes no",
 		"https://a/1 https://b/2 https://a": "yes yes no no",
 	} {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			src := w.cache.ClientCredentials()
 			old := "Bearer " + w.token(src)
 			r := &route{urls: strings.Fields(urls), code: 307, reject: 0}
@@ -224,7 +224,7 @@ func TestTokenOfAReplayDoesNotFollowRedirects(t *testing.T) {
 func TestRedirectsAndReplaysCarryTheBody(t *testing.T) {
 	for _, code := range []int{307, 308} {
 		for reject := -1; reject < 3; reject++ { // rejected by none, or by the URL of this index
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				r := &route{urls: strings.Fields("https://a/1 https://a/2 https://a/3"), code: code, reject: reject}
 				if status := r.follow(w, &tokencache.Transport{Source: w.cache.ClientCredentials()}); status != 200 {
 					w.Errorf("%d, rejected at %d: status %d", code, reject, status)

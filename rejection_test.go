@@ -24,13 +24,13 @@ import (
 func TestConcurrentRejectionsShareOneRenewal(t *testing.T) {
 	for _, n := range []int{50, manyPosts} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{TokenLatency: 100 * time.Millisecond}, nil, func(w *world) {
 				src := w.cache.ClientCredentials()
 				client := w.client(src)
 				old := w.token(src)
 				w.srv.RevokeAll()
 				w.srv.ResetLog()
-				w.srv.Update(func(b *tokentest.Behaviour) { b.APILatency = 10 * time.Millisecond })
+				w.srv.Update(func(b *tokentest.Behavior) { b.APILatency = 10 * time.Millisecond })
 				wantOK(w, "burst", burst(w, client, "/a", n), n)
 				w.wantFetches(1)
 				wantIntact(w, n)
@@ -100,7 +100,7 @@ func wantAtMost(w *world, most int) {
 }
 
 func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 20 * time.Millisecond}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		wantOK(w, "before", burst(w, client, "/a", 20), 20)
 		for round := range 5 {
@@ -117,7 +117,7 @@ func TestConcurrentRejectionsOfManyPathsShareOneRenewal(t *testing.T) {
 }
 
 func TestAPIThatRejectsEverything(t *testing.T) {
-	for name, b := range map[string]tokentest.Behaviour{
+	for name, b := range map[string]tokentest.Behavior{
 		"new tokens":      {Unauthorized: rejectsAll},
 		"one valid token": {Unauthorized: rejectsAll, SingleToken: true},
 		"the same token":  {Unauthorized: rejectsAll, SameToken: true},
@@ -142,7 +142,7 @@ func TestAPIThatRejectsEverything(t *testing.T) {
 
 // Transport.Unauthorized also judges the response to the replayed request.
 func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		tr := &tokencache.Transport{
 			Source:       w.cache.ClientCredentials(),
 			Unauthorized: func(resp *http.Response) bool { return resp.StatusCode == 419 },
@@ -156,7 +156,7 @@ func TestAPIThatRejectsEverythingWithACustomStatus(t *testing.T) {
 }
 
 func TestAPIThatRejectsOnePath(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Unauthorized: rejects("/broken")}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		alternate := func(n int) {
 			for range n {
@@ -187,7 +187,7 @@ func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) {
 		{10, 50}, {50, 10}, {50, 50}, {50, 200},
 	} {
 		t.Run(fmt.Sprintf("%d ms, %d ms", row.api, row.token), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{
+			inBubble(t, tokentest.Behavior{
 				SingleToken: true, Unauthorized: rejects("/broken"),
 				APILatency: row.api * time.Millisecond, TokenLatency: row.token * time.Millisecond,
 			}, nil, func(w *world) {
@@ -219,7 +219,7 @@ func TestAPIThatRejectsOnePathOfASingleToken(t *testing.T) {
 }
 
 func TestRevocationsInQuickSuccession(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: 20 * time.Millisecond, APILatency: 5 * time.Millisecond}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 20 * time.Millisecond, APILatency: 5 * time.Millisecond}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		wantOK(w, "before", burst(w, client, "/a", 20), 20)
 		for range 4 {
@@ -234,7 +234,7 @@ func TestRevocationsInQuickSuccession(t *testing.T) {
 }
 
 func TestLateRejectionCostsNoRenewal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		client := w.client(src)
 		w.token(src)
@@ -251,7 +251,7 @@ func TestLateRejectionCostsNoRenewal(t *testing.T) {
 }
 
 func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
+	rejectedWorld(t, tokentest.Behavior{TokenLatency: time.Second}, func(w *world, src *tokencache.Source) {
 		client := w.client(src)
 		go w.post(client, "/a", "body")
 		time.Sleep(time.Millisecond)
@@ -269,7 +269,7 @@ func TestRejectedTokenIsNotSentDuringItsRenewal(t *testing.T) {
 // At this server only the newest token is valid. A second renewal must not revoke the token with
 // which requests are being replayed.
 func TestRenewalWaitsForReplaysInProgress(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{
+	inBubble(t, tokentest.Behavior{
 		SingleToken: true, Unauthorized: rejects("/broken"), APILatency: 20 * time.Millisecond,
 	}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
@@ -292,17 +292,17 @@ func TestRenewalWaitsForReplaysInProgress(t *testing.T) {
 }
 
 func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) {
-	var failed []tokencache.Fetch
+	var failed []tokencache.FetchInfo
 	rejections := 0
 	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks.Rejected = func(context.Context, tokencache.Rejection) { rejections++ }
-		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) {
+		cfg.Hooks.Rejected = func(context.Context, tokencache.RejectionInfo) { rejections++ }
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.FetchInfo) {
 			if f.Err != nil {
 				failed = append(failed, f)
 			}
 		}
 	}
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
+	inBubble(t, tokentest.Behavior{Unauthorized: rejects("/broken")}, hooks, func(w *world) {
 		src := w.cache.ClientCredentials()
 		client, tok := w.client(src), w.token(src)
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 500, Latency: time.Second})
@@ -329,7 +329,7 @@ func TestTokenStaysInServiceWhenItsRenewalFails(t *testing.T) {
 }
 
 func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Unauthorized: rejects("/broken")}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Unauthorized: rejects("/broken")}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		w.post(client, "/fine", "body")
 		w.srv.Fail("token", -1, tokentest.Fault{Drop: true, Latency: time.Second})
@@ -340,7 +340,7 @@ func TestWaitingCallersGetTheOldTokenWhenTheRenewalFails(t *testing.T) {
 }
 
 func TestTokenStaysInServiceWhenACacheThatItsGrantUsesIsClosed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		other := newWorld(t, w.srv, nil)
 		assertion := other.cache.ClientCredentials("assertion")
 		src := w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
@@ -351,7 +351,7 @@ func TestTokenStaysInServiceWhenACacheThatItsGrantUsesIsClosed(t *testing.T) {
 			return w.cache.RequestToken(ctx, grantParams("client_credentials"))
 		}))
 		w.token(src)
-		w.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejects("/broken") })
+		w.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = rejects("/broken") })
 		other.cache.Close()
 		broken := make(chan int)
 		go func() { broken <- w.get(w.client(src), "/broken") }()
@@ -366,7 +366,7 @@ func TestTokenStaysInServiceWhenACacheThatItsGrantUsesIsClosed(t *testing.T) {
 }
 
 func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
+	rejectedWorld(t, tokentest.Behavior{TokenLatency: time.Second, Answer401: "no"}, func(w *world, src *tokencache.Source) {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		begin := time.Now()
@@ -385,7 +385,7 @@ func TestContextThatEndsDuringTheRenewalReturnsThe401(t *testing.T) {
 }
 
 func TestClosedCacheReturnsThe401(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 			w.cache.Close()
 			return respond(r, 401, nil), nil
@@ -420,7 +420,7 @@ func TestWhatCountsAsRejection(t *testing.T) {
 		{"200 that Unauthorized rejects", 200, nil, always, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				src := w.cache.ClientCredentials()
 				w.token(src)
 				w.srv.ResetLog()
@@ -459,7 +459,7 @@ func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 				w.Header()["Www-Authenticate"] = row.fields
 				w.WriteHeader(http.StatusUnauthorized)
 			})
-			inBubble(t, tokentest.Behaviour{API: api}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{API: api}, nil, func(w *world) {
 				if got := w.get(w.client(w.cache.ClientCredentials()), "/"); got != 401 {
 					w.Errorf("status: got %d, want 401", got)
 				}
@@ -470,7 +470,7 @@ func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 }
 
 func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		first, _ := src.Token()
 		src.Invalidate(first)
@@ -499,7 +499,7 @@ type ruleWorld struct {
 // token and no rejections; change may be nil.
 func underRule(t *testing.T, change func(*tokencache.Config), test func(r ruleWorld)) {
 	t.Helper()
-	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour, Unauthorized: rejects("/broken")}, change, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 24 * time.Hour, Unauthorized: rejects("/broken")}, change, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.ResetLog()
@@ -646,7 +646,7 @@ func TestTargetThatStopsAcceptingCostsOneRenewal(t *testing.T) {
 	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
 		r.post(r.client, "/fine", "body")
-		r.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = rejectsAll })
+		r.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = rejectsAll })
 		r.wantRenewals("first", "/fine", 1)
 		for range 10 {
 			r.wantRenewals("later", "/fine", 0)
@@ -709,9 +709,9 @@ func TestRejectionHoldOffIsPerKey(t *testing.T) {
 }
 
 func TestHooksGetEveryRejection(t *testing.T) {
-	var seen []tokencache.Rejection
+	var seen []tokencache.RejectionInfo
 	hooks := func(cfg *tokencache.Config) {
-		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.Rejection) { seen = append(seen, r) }
+		cfg.Hooks.Rejected = func(_ context.Context, r tokencache.RejectionInfo) { seen = append(seen, r) }
 	}
 	underRule(t, hooks, func(r ruleWorld) {
 		r.heldOff()
@@ -719,7 +719,7 @@ func TestHooksGetEveryRejection(t *testing.T) {
 			r.Fatalf("got %d reports, want 3", len(seen))
 		}
 		for i, got := range seen {
-			want := tokencache.Rejection{Grant: "client_credentials", Target: r.srv.URL + "/broken", HeldOff: i == 2}
+			want := tokencache.RejectionInfo{Grant: "client_credentials", Target: r.srv.URL + "/broken", HeldOff: i == 2}
 			if got != want {
 				r.Errorf("report %d: got %+v, want %+v", i, got, want)
 			}

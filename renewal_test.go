@@ -23,7 +23,7 @@ import (
 )
 
 func TestNoCallerWaitsForARenewal(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second, TokenLatency: 300 * time.Millisecond}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 10 * time.Second, TokenLatency: 300 * time.Millisecond}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		for range 10_000 {
@@ -41,7 +41,7 @@ func TestNoCallerWaitsForARenewal(t *testing.T) {
 }
 
 func TestRenewalOutlivesTheRequestThatStartedIt(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second, TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		old := w.token(src)
 		time.Sleep(90 * time.Second)
@@ -60,7 +60,7 @@ func TestRenewalOutlivesTheRequestThatStartedIt(t *testing.T) {
 }
 
 func TestJitterSpreadsRenewals(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: time.Hour}, nil, func(w *world) {
 		var mu sync.Mutex
 		renewed := map[time.Duration]int{} // number of renewals by remaining lifetime
 		begin := time.Now()
@@ -94,7 +94,7 @@ func TestJitterSpreadsRenewals(t *testing.T) {
 }
 
 func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		first := w.token(src)
 		time.Sleep(95 * time.Second)
@@ -110,7 +110,7 @@ func TestStaleTokenIsServedWhileTheServerIsDown(t *testing.T) {
 }
 
 func TestExpiredTokenIsNeverServed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		first := w.token(src)
 		w.srv.Fail("token", 1000, tokentest.Fault{Status: http.StatusInternalServerError})
@@ -128,7 +128,7 @@ func TestExpiredTokenIsNeverServed(t *testing.T) {
 func TestClockStepsAndSuspension(t *testing.T) {
 	run := func(name string, step time.Duration, wantFetches int) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{Lifetime: 30 * time.Minute}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{Lifetime: 30 * time.Minute}, nil, func(w *world) {
 				offset := time.Duration(0)
 				testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(offset) })
 				src := w.cache.ClientCredentials()
@@ -155,7 +155,7 @@ func TestClockStepsAndSuspension(t *testing.T) {
 }
 
 func TestServerThatRepeatsADyingTokenIsAskedOnceASecond(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{SameToken: true, Lifetime: 20 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{SameToken: true, Lifetime: 20 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		begin := time.Now()
 		for time.Since(begin) < 60*time.Second {
@@ -181,7 +181,7 @@ func TestServerThatRepeatsADyingTokenIsAskedOnceASecond(t *testing.T) {
 }
 
 func TestCallersOfAFetchGetItsTokenHoweverShortItsLifetime(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Second, TokenLatency: 3 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 2 * time.Second, TokenLatency: 3 * time.Second}, nil, func(w *world) {
 		for _, o := range callers(10, w.cache.ClientCredentials(), background) {
 			if o.err != nil {
 				w.Errorf("a caller of the fetch got %v", o.err)
@@ -192,7 +192,7 @@ func TestCallersOfAFetchGetItsTokenHoweverShortItsLifetime(t *testing.T) {
 }
 
 func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		calls := 0
 		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
 			calls++
@@ -213,7 +213,7 @@ func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
 }
 
 func TestExpiredForeignTokenIsRefused(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		old := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "old", Expiry: time.Now().Add(-time.Hour)})
 		if tok, err := w.cache.Source(tokencache.TokenSourceGrant("old", old)).Token(); err == nil {
 			w.Errorf("got %v, want an error", tok)
@@ -222,7 +222,7 @@ func TestExpiredForeignTokenIsRefused(t *testing.T) {
 }
 
 func TestTokenWithoutExpiryIsFetchedOnce(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: -1}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: -1}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 10 {
 			w.token(src)
@@ -234,7 +234,7 @@ func TestTokenWithoutExpiryIsFetchedOnce(t *testing.T) {
 
 func TestMaxAgeRenewsTokensWithoutExpiry(t *testing.T) {
 	maxAge := func(cfg *tokencache.Config) { cfg.MaxAge = time.Hour }
-	inBubble(t, tokentest.Behaviour{Lifetime: -1}, maxAge, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: -1}, maxAge, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(time.Hour - time.Nanosecond)

@@ -24,7 +24,7 @@ func TestReplayRepeatsTheRequest(t *testing.T) {
 		"no body": nil, "NoBody": http.NoBody, "GetBody": strings.NewReader("body"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+			rejectedWorld(t, tokentest.Behavior{}, func(w *world, src *tokencache.Source) {
 				req := newRequest(t, "POST", w.srv.URL+"/a?b=c", body)
 				req.Header.Set("Idempotency-Key", "key-1")
 				req.Header["X-Several"] = []string{"1", "2"}
@@ -55,7 +55,7 @@ func TestReplayRepeatsTheRequest(t *testing.T) {
 }
 
 func TestRejectedReplayIsNotRepeated(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{Unauthorized: rejectsAll, Answer401: "no"}, func(w *world, src *tokencache.Source) {
+	rejectedWorld(t, tokentest.Behavior{Unauthorized: rejectsAll, Answer401: "no"}, func(w *world, src *tokencache.Source) {
 		resp, err := w.client(src).Post(w.srv.URL+"/a", "text/plain", strings.NewReader("body"))
 		if err != nil {
 			w.Fatal(err)
@@ -74,7 +74,7 @@ func TestRejectedReplayIsNotRepeated(t *testing.T) {
 // The replay is a copy of the caller's request, not of the first copy, which the base may have
 // changed.
 func TestReplayIsCopiedFromTheCallersRequest(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		sent := 0
 		greedy := mutatingBase(&sent)
 		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
@@ -90,7 +90,7 @@ func TestReplayIsCopiedFromTheCallersRequest(t *testing.T) {
 }
 
 func TestRequestIsNotReplayedWithTheSameToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{SameToken: true, Unauthorized: rejectsAll}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{SameToken: true, Unauthorized: rejectsAll}, nil, func(w *world) {
 		w.post(w.client(w.cache.ClientCredentials()), "/a", "body")
 		if got := len(apiLog(w)); got != 1 {
 			w.Errorf("requests: got %d, want 1", got)
@@ -100,7 +100,7 @@ func TestRequestIsNotReplayedWithTheSameToken(t *testing.T) {
 
 // Without GetBody, the caller gets the 401, and the next request has a new token.
 func TestBodyThatCannotBeReplayed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		client := w.client(w.cache.ClientCredentials())
 		stream := func(n int) int {
 			w.srv.ResetLog()
@@ -129,10 +129,10 @@ func TestBodyThatCannotBeReplayed(t *testing.T) {
 // A gateway in front of another authorization server needs a token of its own. Its 401 may be that
 // server's answer to a password, which must not be sent twice.
 func TestTokenRequestOfAnotherCacheIsNotReplayed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		gateway := w.cache.ClientCredentials("gateway")
 		w.token(gateway)
-		as := tokentest.NewPipe(tokentest.Behaviour{})
+		as := tokentest.NewPipe(tokentest.Behavior{})
 		defer as.Close()
 		as.Fail("token", -1, tokentest.Fault{Status: 401, Body: `{"error":"invalid_grant"}`})
 		users := newWorld(t, as, func(cfg *tokencache.Config) {
@@ -145,7 +145,7 @@ func TestTokenRequestOfAnotherCacheIsNotReplayed(t *testing.T) {
 }
 
 // rejectedWorld runs a test with a source whose token the server has revoked.
-func rejectedWorld(t *testing.T, b tokentest.Behaviour, test func(w *world, src *tokencache.Source)) {
+func rejectedWorld(t *testing.T, b tokentest.Behavior, test func(w *world, src *tokencache.Source)) {
 	t.Helper()
 	inBubble(t, b, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
@@ -167,7 +167,7 @@ func TestOriginal401IsComplete(t *testing.T) {
 		for _, size := range []int{0, 1, held - 1, held, held + 1, 1 << 20} {
 			for _, missing := range []int{0, 10} {
 				t.Run(fmt.Sprintf("%s, %d bytes, %d missing", outcome, size, missing), func(t *testing.T) {
-					rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+					rejectedWorld(t, tokentest.Behavior{}, func(w *world, src *tokencache.Source) {
 						fault := tokentest.Fault{Status: 401, Body: strings.Repeat("0123456789abcdef", size/16+1)[:size], Header: http.Header{
 							"Content-Length":   {fmt.Sprint(size + missing)},
 							"Www-Authenticate": {`Bearer realm="a"`, `Bearer error="invalid_token"`},
@@ -213,7 +213,7 @@ func readAnswer(w *world, rt http.RoundTripper) fullAnswer {
 }
 
 func Test401WithABlockingBodyIsReturned(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 401, Header: http.Header{}, Body: blockingBody{make(chan struct{})}}, nil
 		})
@@ -235,7 +235,7 @@ func (b blockingBody) Read([]byte) (int, error) { <-b.closed; return 0, io.ErrCl
 func (b blockingBody) Close() error { close(b.closed); return nil }
 
 func Test401WithANilBodyIsReplayed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		calls := 0
 		base := roundTripperFunc(func(*http.Request) (*http.Response, error) {
 			calls++
@@ -276,7 +276,7 @@ func TestBodyIsClosedOnce(t *testing.T) {
 		{"401, replay fails", "re", getBody, 2, "the base failed"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				sent := 0
 				tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					answer := (row.answers + "ooo")[sent]
@@ -314,7 +314,7 @@ var errBase = errors.New("the base failed")
 
 // In net/http, a goroutine of the connection closes the body.
 func TestBodyIsClosedOnceByNetHTTP(t *testing.T) {
-	rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+	rejectedWorld(t, tokentest.Behavior{}, func(w *world, src *tokencache.Source) {
 		for _, url := range []string{w.srv.URL, w.srv.URL, "http://127.0.0.1:1"} {
 			body := newCountedBody("body")
 			if resp, err := w.client(src).Do(newRequest(t, "POST", url, body)); err == nil {
@@ -332,7 +332,7 @@ func TestBodyIsClosedOnceByNetHTTP(t *testing.T) {
 func TestBodyOf401IsClosed(t *testing.T) {
 	for _, size := range []int64{0, 10, 64 << 10, 1 << 20} {
 		for name, body := range map[string]io.Reader{"closed": newCountedBody("body"), "replayed": strings.NewReader("body")} {
-			rejectedWorld(t, tokentest.Behaviour{}, func(w *world, src *tokencache.Source) {
+			rejectedWorld(t, tokentest.Behavior{}, func(w *world, src *tokencache.Source) {
 				var opened, closed int
 				tr := &tokencache.Transport{Source: src, Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					resp := respond(r, 401, nil)
@@ -396,7 +396,7 @@ func postThroughOnePool(t *testing.T, size int, check func(w *world, answered ma
 	share := func(cfg *tokencache.Config) {
 		cfg.HTTPClient, cfg.Timeout = &http.Client{Transport: onePool}, 5*time.Second
 	}
-	onLoopback(t, tokentest.Behaviour{Answer401: strings.Repeat("x", size)}, share, func(w *world) {
+	onLoopback(t, tokentest.Behavior{Answer401: strings.Repeat("x", size)}, share, func(w *world) {
 		tr := &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: onePool}
 		w.post(&http.Client{Transport: tr}, "/a", "body")
 		w.srv.RevokeAll()

@@ -22,7 +22,7 @@ import (
 )
 
 func TestRevokeDropsTheTokenBeforeItAsksTheServer(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RevokeLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{RevokeLatency: time.Second}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		old := w.token(alice)
 		done := make(chan error)
@@ -41,28 +41,28 @@ func TestRevokeDropsTheTokenBeforeItAsksTheServer(t *testing.T) {
 }
 
 func TestRevokeEndsASessionForGood(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Rotate: true, DetectReuse: true}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Rotate: true, DetectReuse: true}, nil, func(w *world) {
 		saved := w.login()
-		src := w.cache.RefreshToken("session", saved)
+		src := w.cache.Session("session", saved)
 		if err := src.Revoke(w.Context()); err != nil { // before its first use
 			w.Fatal(err)
 		}
 		w.wantDead()
-		_, err := w.cache.RefreshToken("session", saved).Token()
+		_, err := w.cache.Session("session", saved).Token()
 		if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 			w.Errorf("got %v, want ErrRefreshTokenSpent", err)
 		}
 		if got := w.srv.Count("token"); got != 1 {
 			w.Errorf("%d token requests, want only the login", got)
 		}
-		w.token(w.cache.RefreshToken("session", w.login())) // a new login
+		w.token(w.cache.Session("session", w.login())) // a new login
 	})
 }
 
 func TestRevokeEndsBothLoginsOfASession(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-		w.token(w.cache.RefreshToken("session", w.login()))
-		if err := w.cache.RefreshToken("session", w.login()).Revoke(w.Context()); err != nil {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		w.token(w.cache.Session("session", w.login()))
+		if err := w.cache.Session("session", w.login()).Revoke(w.Context()); err != nil {
 			w.Error(err)
 		}
 		for _, tok := range w.srv.Live() {
@@ -88,7 +88,7 @@ func (w *world) login() *oauth2.Token {
 
 func TestRevokeWithoutRevokeURLDropsTheTokenAndReturnsAnError(t *testing.T) {
 	none := func(cfg *tokencache.Config) { cfg.RevokeURL = "" }
-	inBubble(t, tokentest.Behaviour{}, none, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, none, func(w *world) {
 		src := w.cache.ClientCredentials()
 		old := w.token(src)
 		if err := src.Revoke(w.Context()); err == nil || !strings.Contains(err.Error(), "RevokeURL") {
@@ -105,7 +105,7 @@ func TestRevokeWithoutRevokeURLDropsTheTokenAndReturnsAnError(t *testing.T) {
 
 // A user can log out while token requests are held off.
 func TestRevocationIsNotHeldOff(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		w.srv.Fail("token", 1, tokentest.Fault{Status: 429, Header: http.Header{"Retry-After": {"300"}}})
@@ -133,7 +133,7 @@ func TestRevocationWaitsForABusyServer(t *testing.T) {
 		{"not busy", busyFault(400, "1"), 1, 1, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				src := w.cache.ClientCredentials()
 				w.token(src)
 				w.srv.Fail("revoke", row.times, row.fault)
@@ -156,7 +156,7 @@ func busyFault(status int, retryAfter string) tokentest.Fault {
 }
 
 func TestRevocationWaitsNoLongerThanTheTimeout(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		w.srv.Fail("revoke", -1, busyFault(429, "1"))
@@ -176,7 +176,7 @@ func TestRevocationWaitsNoLongerThanTheTimeout(t *testing.T) {
 
 // A refused revocation says nothing about the user's grant.
 func TestRefusedRevocationIsNotErrInvalidGrant(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		w.srv.Fail("revoke", -1, tokentest.Fault{Status: 400, Body: `{"error":"BAD_REQUEST"}`})
@@ -188,7 +188,7 @@ func TestRefusedRevocationIsNotErrInvalidGrant(t *testing.T) {
 }
 
 func TestUnsupportedTokenTypeIsToleratedForAccessTokens(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		w.srv.Fail("revoke", 1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"unsupported_token_type"}`})
 		if err := w.cache.Shutdown(w.Context()); err != nil {
@@ -201,9 +201,9 @@ func TestTokenThatCannotBeRevokedIsNotReported(t *testing.T) {
 	var hints []string
 	change := func(cfg *tokencache.Config) {
 		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
-		cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { hints = append(hints, r.Hint) }
+		cfg.Hooks.Revoked = func(_ context.Context, r tokencache.RevocationInfo) { hints = append(hints, r.Hint) }
 	}
-	inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		if err := w.cache.Shutdown(w.Context()); err != nil || len(hints) != 0 || w.srv.Count("revoke") != 0 {
 			w.Errorf("Shutdown: %v, reported as revoked: %v", err, hints)
@@ -219,7 +219,7 @@ func TestPanicInARevocationIsAnError(t *testing.T) {
 	for name, panics := range map[string]func(){"panic": func() { panic("header") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
 			misbehave = func() {}
-			inBubble(t, tokentest.Behaviour{}, header, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, header, func(w *world) {
 				alice, app := w.cache.Password("alice", "wonderland"), w.cache.ClientCredentials()
 				w.token(alice)
 				w.token(app)
@@ -244,7 +244,7 @@ func TestClientTokenAuthenticatesItsOwnRevocation(t *testing.T) {
 		"Revoke":   func(w *world) error { return w.cache.ClientCredentials().Revoke(w.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, revokeAsClient, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, revokeAsClient, func(w *world) {
 				w.acceptRevocations()
 				app := w.cache.ClientCredentials()
 				for range 3 { // two superseded tokens, and one that an API has rejected
@@ -290,7 +290,7 @@ func revokeAsClient(cfg *tokencache.Config) {
 
 // acceptRevocations makes the API revoke the token in the body of each request.
 func (w *world) acceptRevocations() {
-	w.srv.Update(func(b *tokentest.Behaviour) {
+	w.srv.Update(func(b *tokentest.Behavior) {
 		b.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			var token [256]byte
 			n, _ := r.Body.Read(token[:])
@@ -301,7 +301,7 @@ func (w *world) acceptRevocations() {
 
 func TestRevocationIsRetriedWhenTheTokenThatAuthenticatesItIsRejected(t *testing.T) {
 	users := map[string]string{"a": "1", "b": "2", "c": "3"}
-	inBubble(t, tokentest.Behaviour{Users: users}, revokeAsClient, func(w *world) {
+	inBubble(t, tokentest.Behavior{Users: users}, revokeAsClient, func(w *world) {
 		w.acceptRevocations()
 		w.token(w.cache.ClientCredentials())
 		for user, password := range users {
@@ -318,12 +318,12 @@ func TestRevocationIsRetriedWhenTheTokenThatAuthenticatesItIsRejected(t *testing
 
 func TestRevocationEndpointThatRejectsEveryTokenCausesFewFetches(t *testing.T) {
 	users := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"} // two tokens each
-	inBubble(t, tokentest.Behaviour{Users: users}, revokeAsClient, func(w *world) {
+	inBubble(t, tokentest.Behavior{Users: users}, revokeAsClient, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		for user, password := range users {
 			w.token(w.cache.Password(user, password))
 		}
-		w.srv.Update(func(b *tokentest.Behaviour) {
+		w.srv.Update(func(b *tokentest.Behavior) {
 			b.Unauthorized = func(r *http.Request) bool { return r.URL.Path == "/revocations" }
 		})
 		if err := w.cache.Shutdown(w.Context()); err == nil {
@@ -345,7 +345,7 @@ func Test401ToATokensOwnRevocationIsSuccess(t *testing.T) {
 		{"another token", func(string) string { return "another" }, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+			inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 				url := cfg.RevokeURL
 				cfg.Dialect.Revocation = func(_ context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
 					req, err := http.NewRequest(http.MethodPost, url, nil)
@@ -367,7 +367,7 @@ func Test401ToATokensOwnRevocationIsSuccess(t *testing.T) {
 
 // Client credentials without UseRefreshToken never use the refresh tokens of their answers.
 func TestUnusedRefreshTokensAreRevoked(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{RefreshTokens: true, Lifetime: time.Minute}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 100 {
 			w.token(src)
@@ -387,7 +387,7 @@ func TestUnusedRefreshTokensAreRevoked(t *testing.T) {
 }
 
 func TestUnusedRefreshTokensOfInvalidatedTokensAreForgotten(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Hour}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{RefreshTokens: true, Lifetime: time.Hour}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 100 {
 			tok, err := src.Token()
@@ -410,7 +410,7 @@ func TestUnusedRefreshTokensOfInvalidatedTokensAreForgotten(t *testing.T) {
 // A superseded token's refresh token is still in use, or spent if the server rotates it.
 func TestRefreshTokenInUseIsNotRevoked(t *testing.T) {
 	for _, rotate := range []bool{false, true} {
-		inBubble(t, tokentest.Behaviour{Lifetime: 100 * time.Second, Rotate: rotate}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second, Rotate: rotate}, nil, func(w *world) {
 			alice := w.cache.Password("alice", "wonderland")
 			for range 6 {
 				tok, err := alice.Token()
@@ -429,7 +429,7 @@ func TestRefreshTokenInUseIsNotRevoked(t *testing.T) {
 
 func TestIdleTokensAreRevokedAndForgotten(t *testing.T) {
 	idle := func(cfg *tokencache.Config) { cfg.MaxIdle = time.Hour; cfg.RenewalWindow = time.Second }
-	inBubble(t, tokentest.Behaviour{Lifetime: 24 * time.Hour}, idle, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 24 * time.Hour}, idle, func(w *world) {
 		old := w.token(w.cache.Password("alice", "wonderland"))
 		time.Sleep(2 * time.Hour)
 		for i := range 1100 { // the cache looks for idle tokens when it has grown

@@ -58,7 +58,7 @@ func secretValues(t *testing.T) map[string]any {
 	}
 	saved := &oauth2.Token{AccessToken: accessValue, RefreshToken: refreshValue}
 	secret := func(context.Context) (string, error) { return userPassword, nil }
-	alice, session := cache.Password("alice", userPassword), cache.RefreshToken("session", saved)
+	alice, session := cache.Password("alice", userPassword), cache.Session("session", saved)
 	for _, src := range []*tokencache.Source{alice, session, cache.ClientCredentials()} {
 		if tok, err := src.Token(); err != nil || tok.AccessToken != accessValue {
 			t.Fatal(tok, err)
@@ -87,7 +87,7 @@ func secretValues(t *testing.T) map[string]any {
 			_ = clientSecret
 			return 0
 		}},
-		"Hooks": tokencache.Hooks{NewToken: func(context.Context, tokencache.Fetch, *oauth2.Token) { _ = saved }},
+		"Hooks": tokencache.Hooks{NewToken: func(context.Context, tokencache.FetchInfo, *oauth2.Token) { _ = saved }},
 	}
 }
 
@@ -235,17 +235,17 @@ func TestHooksAndLogStayClean(t *testing.T) {
 	var log bytes.Buffer
 	var seen []any
 	see := func(v any) { seen = append(seen, v) }
-	inBubble(t, tokentest.Behaviour{Users: map[string]string{"alice": userPassword}, ClientSecret: clientSecret}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{Users: map[string]string{"alice": userPassword}, ClientSecret: clientSecret}, func(cfg *tokencache.Config) {
 		cfg.Auth = tokencache.ClientSecretBasic(clientSecret)
 		cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		cfg.Hooks = tokencache.Hooks{
-			NewToken:     func(_ context.Context, f tokencache.Fetch, _ *oauth2.Token) { see(f); panic(userPassword) },
-			FetchStarted: func(_ context.Context, f tokencache.Fetch) { see(f) },
-			FetchDone:    func(_ context.Context, f tokencache.Fetch) { see(f) },
-			Rejected:     func(_ context.Context, r tokencache.Rejection) { see(r) },
-			HoldOff:      func(_ context.Context, h tokencache.HoldOff) { see(h) },
-			Revoked:      func(_ context.Context, r tokencache.Revocation) { see(r) },
-			Panicked:     func(_ context.Context, err error) { see(err) },
+			NewToken:     func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) { see(f); panic(userPassword) },
+			FetchStarted: func(_ context.Context, f tokencache.FetchInfo) { see(f) },
+			FetchDone:    func(_ context.Context, f tokencache.FetchInfo) { see(f) },
+			Rejected:     func(_ context.Context, r tokencache.RejectionInfo) { see(r) },
+			HoldOff:      func(_ context.Context, h tokencache.HoldOffInfo) { see(h) },
+			Revoked:      func(_ context.Context, r tokencache.RevocationInfo) { see(r) },
+			HookFailed:     func(_ context.Context, err error) { see(err) },
 		}
 	}, func(w *world) {
 		ctx := context.Background()
@@ -281,7 +281,7 @@ func TestHooksAndLogStayClean(t *testing.T) {
 }
 
 func TestHandedOutTokenHasNoRefreshToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		tok, err := w.cache.Password("alice", "wonderland").Token()
 		if err != nil || tok.RefreshToken != "" || tok.Extra("refresh_token") != nil {
 			w.Errorf("got %+v, %v", tok, err)
@@ -441,7 +441,7 @@ func TestEchoOfCustomClientAuthStaysInside(t *testing.T) {
 // Parameters that hold credentials are recognized by their names.
 func TestEchoOfAnUncommonParameterStaysInside(t *testing.T) {
 	for _, name := range []string{"subject_token", "actor_token", "mfa_token", "id_token_hint", "device_secret", "api_key", "otp"} {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			const value = "Zm9vYmFyLXN1YmplY3Q-4711"
 			w.srv.Fail("token", 1, tokentest.Fault{Status: 400, Body: `{"error":"invalid_grant","error_description":"` + value + ` has expired"}`})
 			_, err := w.cache.RequestToken(w.Context(), url.Values{"grant_type": {"urn:exchange"}, name: {value}})

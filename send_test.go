@@ -28,8 +28,8 @@ import (
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
-				other := tokentest.NewPipe(tokentest.Behaviour{})
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+				other := tokentest.NewPipe(tokentest.Behavior{})
 				defer other.Close()
 				src := w.cache.Password("alice", "wonderland")
 				redirect := func(path string) tokentest.Fault {
@@ -62,7 +62,7 @@ func wantRedirectError(t *testing.T, err error, status int) {
 }
 
 func TestMalformedLocationIsNotQuoted(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 302, Header: http.Header{"Location": {"https://app.example.com/%zz?code=one-time-code"}}})
 		_, err := w.cache.ClientCredentials().Token()
 		var e *tokencache.Error
@@ -73,7 +73,7 @@ func TestMalformedLocationIsNotQuoted(t *testing.T) {
 }
 
 func TestSendRefusesCredentialsOverPlainHTTP(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		req, err := http.NewRequest(http.MethodGet, strings.Replace(w.srv.URL, "127.0.0.1", "as.example.com", 1)+"/authorize", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -189,7 +189,7 @@ func (s *closingServer) serve(conn net.Conn) {
 
 func TestConfiguredHeadersAreOnEveryRequest(t *testing.T) {
 	type ctxKey struct{}
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 		cfg.Header = http.Header{"Origin": {"https://shop.example.com"}, "accept": {"application/jwt"}}
 		cfg.HeaderFunc = func(ctx context.Context) (http.Header, error) {
 			id, _ := ctx.Value(ctxKey{}).(string)
@@ -220,7 +220,7 @@ func TestNothingIsSentWhenHeaderFuncFails(t *testing.T) {
 		"idempotency key":       func(context.Context) (http.Header, error) { return http.Header{"Idempotency-Key": {"x"}}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.HeaderFunc = fn }, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) { cfg.HeaderFunc = fn }, func(w *world) {
 				_, err := w.cache.ClientCredentials().Token()
 				if err == nil || !strings.HasPrefix(err.Error(), "tokencache: Config.HeaderFunc: ") {
 					w.Errorf("got %v, want an error that names Config.HeaderFunc", err)
@@ -232,7 +232,7 @@ func TestNothingIsSentWhenHeaderFuncFails(t *testing.T) {
 }
 
 func TestSendWorksWithoutAHeader(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) { cfg.Header = http.Header{"X-Tenant": {"t1"}} }, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) { cfg.Header = http.Header{"X-Tenant": {"t1"}} }, func(w *world) {
 		to, _ := url.Parse(w.srv.URL + "/directory")
 		_, err := w.cache.Send(context.Background(), "directory", &http.Request{URL: to})
 		var e *tokencache.Error
@@ -267,7 +267,7 @@ func TestSendReturnsTheResponse(t *testing.T) {
 // A request without a body is sent with Content-Length: 0, because some servers refuse it chunked.
 func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	seen := make(chan *http.Request, 1)
-	inBubble(t, tokentest.Behaviour{}, func(cfg *tokencache.Config) {
+	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 		cfg.Dialect.Revocation = func(ctx context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
 			req, err := http.NewRequestWithContext(ctx, "POST", cfg.RevokeURL+"?token="+token, nil)
 			return req, err

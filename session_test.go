@@ -19,13 +19,13 @@ import (
 
 // rotating makes tokentest rotate refresh tokens, and revoke the whole token family when a spent
 // one is used again.
-var rotating = tokentest.Behaviour{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
+var rotating = tokentest.Behavior{Rotate: true, DetectReuse: true, Lifetime: 10 * time.Second}
 
 func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 	var mu sync.Mutex
 	var saved []*oauth2.Token
 	save := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.Fetch, tok *oauth2.Token) {
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) {
 			mu.Lock()
 			defer mu.Unlock()
 			saved = append(saved, tok)
@@ -48,7 +48,7 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 					mu.Unlock()
 					known := *from
 					known.AccessToken = ""
-					if _, err := w.cache.RefreshToken("session-4711", &known).Token(); err != nil {
+					if _, err := w.cache.Session("session-4711", &known).Token(); err != nil {
 						w.Error(err)
 					}
 				})
@@ -93,7 +93,7 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 				saved := w.login()
 				w.srv.Fail("token", 1, fault)
 				for range 20 {
-					_, err := w.cache.RefreshToken("session", saved).Token()
+					_, err := w.cache.Session("session", saved).Token()
 					if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 						w.Fatalf("got %v, want ErrRefreshTokenSpent", err)
 					}
@@ -123,8 +123,8 @@ func TestRefreshTokenIsNotResentAfterALostAnswer(t *testing.T) {
 func TestRefreshTokenIsSpentOnceAcrossSessions(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
-		w.token(w.cache.RefreshToken("one", saved))
-		if _, err := w.cache.RefreshToken("two", saved).Token(); !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+		w.token(w.cache.Session("one", saved))
+		if _, err := w.cache.Session("two", saved).Token(); !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 			w.Errorf("got %v, want ErrRefreshTokenSpent", err)
 		}
 		w.wantNoReuse()
@@ -142,7 +142,7 @@ func TestRefreshTokenIsSpentWhenTheDialectPanics(t *testing.T) {
 		}
 	}
 	inBubble(t, rotating, change, func(w *world) {
-		src := w.cache.RefreshToken("session", w.login())
+		src := w.cache.Session("session", w.login())
 		boom = true
 		_, _ = src.Token()
 		boom = false
@@ -160,7 +160,7 @@ func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
 		})}
 	}
 	inBubble(t, rotating, detached, func(w *world) {
-		src := w.cache.RefreshToken("session", w.login())
+		src := w.cache.Session("session", w.login())
 		w.srv.Fail("token", 1, tokentest.Fault{After: true, Latency: 2 * time.Minute})
 		for range 5 {
 			_, _ = src.Token()
@@ -172,7 +172,7 @@ func TestRefreshTokenIsNotSentWhileAnEarlierRequestIsUnderWay(t *testing.T) {
 }
 
 func TestRevokedRefreshTokenIsNotSentAgain(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wonderland")
 		client := w.client(src)
 		w.get(client, "/a")
@@ -201,7 +201,7 @@ func TestRefreshTokenIsNotSpentByABusyServerOrARefusedClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, rotating, nil, func(w *world) {
-				src := w.cache.RefreshToken("session", w.login())
+				src := w.cache.Session("session", w.login())
 				w.srv.Fail("token", 1, fault)
 				if _, err := src.Token(); err == nil {
 					w.Fatal("no error")
@@ -226,7 +226,7 @@ func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 			change := func(cfg *tokencache.Config) {
 				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return header, refused }
 			}
-			inBubble(t, tokentest.Behaviour{}, change, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 				alice := w.cache.Password("alice", "wonderland")
 				w.token(alice)
 				time.Sleep(2 * time.Hour)
@@ -247,7 +247,7 @@ func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 }
 
 func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 10 * time.Second}, nil, func(w *world) {
 		src := w.cache.Password("alice", "wonderland")
 		w.token(src)
 		for _, tok := range w.srv.Tokens() {
@@ -268,10 +268,10 @@ func TestRefusedRefreshFallsBackToThePasswordOnce(t *testing.T) {
 }
 
 func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 10 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 10 * time.Second}, nil, func(w *world) {
 		saved := w.login()
-		src := w.cache.RefreshToken("session", saved)
-		w.srv.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
+		src := w.cache.Session("session", saved)
+		w.srv.Update(func(b *tokentest.Behavior) { b.NoRefreshTokens = true })
 		for range 3 {
 			w.token(src)
 			time.Sleep(11 * time.Second)
@@ -288,7 +288,7 @@ func TestRefreshTokenIsKeptWhenTheAnswerHasNone(t *testing.T) {
 func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
 	run := func(name string, use bool, want string) {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{RefreshTokens: true, Lifetime: 10 * time.Second}, nil, func(w *world) {
 				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: use})
 				w.token(src)
 				time.Sleep(11 * time.Second)
@@ -310,14 +310,14 @@ func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
 }
 
 func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
 		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
 			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
 		})
 		if err != nil {
 			w.Fatal(err)
 		}
-		src := w.cache.RefreshToken("session", saved)
+		src := w.cache.Session("session", saved)
 		if w.token(src) != saved.AccessToken {
 			w.Error("the saved access token was not used")
 		}
@@ -333,9 +333,9 @@ func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
 func TestNewLoginReplacesTheSessionsToken(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		first, second := w.login(), w.login()
-		old := w.cache.RefreshToken("session", first)
+		old := w.cache.Session("session", first)
 		before := w.token(old)
-		after := w.token(w.cache.RefreshToken("session", second))
+		after := w.token(w.cache.Session("session", second))
 		if before == after {
 			w.Error("the token of the new login was ignored")
 		}
@@ -347,9 +347,9 @@ func TestNewLoginReplacesTheSessionsToken(t *testing.T) {
 }
 
 func TestSessionWithoutARefreshTokenFails(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		for _, saved := range []*oauth2.Token{nil, {}} {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
+			if _, err := w.cache.Session("session", saved).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrHeldOff) {
 				w.Errorf("got %v, want ErrInvalidGrant or ErrHeldOff", err)
 			}
 		}
@@ -364,7 +364,7 @@ func TestRefusedSessionIsHeldOff(t *testing.T) {
 				saved := w.login()
 				w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"` + code + `"}`})
 				for range 20 {
-					if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+					if _, err := w.cache.Session("session", saved).Token(); err == nil {
 						w.Fatal("no error")
 					}
 				}
@@ -378,13 +378,13 @@ func TestRefusedSessionIsForgotten(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
 		for range 3 {
-			w.token(w.cache.RefreshToken("session", saved))
+			w.token(w.cache.Session("session", saved))
 			time.Sleep(2 * time.Hour)
 		}
 		fetches := w.fetches()
 		w.srv.Fail("token", -1, tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`})
 		for range 3 {
-			if _, err := w.cache.RefreshToken("session", saved).Token(); err == nil {
+			if _, err := w.cache.Session("session", saved).Token(); err == nil {
 				w.Error("no error")
 			}
 			time.Sleep(time.Hour)
@@ -397,7 +397,7 @@ func TestRefusedSessionIsForgotten(t *testing.T) {
 }
 
 func TestSessionsWithoutANameDoNotShareTokens(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		one, two := w.login(), w.login()
 		a := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(one.RefreshToken)}))
 		b := w.token(w.cache.Source(tokencache.RefreshTokenGrant{Token: tokencache.NewSecret(two.RefreshToken)}))

@@ -23,7 +23,7 @@ import (
 )
 
 func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		app, alice := w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")
 		for range 3 { // two of the client's tokens are superseded
 			tok, err := app.Token()
@@ -60,7 +60,7 @@ func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
 }
 
 func TestShutdownWaitsForAFlightAndRevokesItsToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: 2 * time.Second, Lifetime: 100 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 2 * time.Second, Lifetime: 100 * time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		time.Sleep(90 * time.Second)
@@ -77,7 +77,7 @@ func TestShutdownWaitsForAFlightAndRevokesItsToken(t *testing.T) {
 }
 
 func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Rotate: true}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
 		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
 			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
 		})
@@ -85,7 +85,7 @@ func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 			w.Fatal(err)
 		}
 		saved.AccessToken = ""
-		w.token(w.cache.RefreshToken("session", saved))
+		w.token(w.cache.Session("session", saved))
 		w.token(w.cache.Source(tokencache.TokenSourceGrant("foreign", oauth2.StaticTokenSource(hourToken("foreign")))))
 		w.token(w.cache.ClientCredentials())
 		if err := w.cache.Shutdown(w.Context()); err != nil {
@@ -99,7 +99,7 @@ func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 }
 
 func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		src, late := w.cache.ClientCredentials(), w.cache.ClientCredentials("late")
 		w.token(src)
 		w.token(src) // from the source itself
@@ -120,9 +120,9 @@ func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
 }
 
 func TestShutdownReturnsAtItsDeadlineAndLeavesNoGoroutine(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		w.token(w.cache.ClientCredentials())
-		w.srv.Update(func(b *tokentest.Behaviour) { b.TokenLatency, b.RevokeLatency = time.Hour, time.Hour })
+		w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency, b.RevokeLatency = time.Hour, time.Hour })
 		left := make(chan error)
 		go func() { _, err := w.cache.ClientCredentials("slow").Token(); left <- err }()
 		synctest.Wait()
@@ -139,7 +139,7 @@ func TestShutdownReturnsAtItsDeadlineAndLeavesNoGoroutine(t *testing.T) {
 		if err := <-left; err == nil {
 			w.Error("the flight's caller got no error")
 		}
-		w.srv.Update(func(b *tokentest.Behaviour) { b.RevokeLatency = 0 })
+		w.srv.Update(func(b *tokentest.Behavior) { b.RevokeLatency = 0 })
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Errorf("second Shutdown: %v", err)
 		}
@@ -148,7 +148,7 @@ func TestShutdownReturnsAtItsDeadlineAndLeavesNoGoroutine(t *testing.T) {
 }
 
 func TestShutdownWaitsForABusyServerUntilItsDeadline(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		for i := range 20 {
 			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
 		}
@@ -167,7 +167,7 @@ func TestShutdownWaitsForABusyServerUntilItsDeadline(t *testing.T) {
 }
 
 func TestShutdownNamesTenFailuresAndTheNextOneRetriesAll(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		for i := range 37 {
 			w.token(w.cache.ClientCredentials(fmt.Sprint("scope-", i)))
 		}
@@ -194,7 +194,7 @@ func TestShutdownNamesTenFailuresAndTheNextOneRetriesAll(t *testing.T) {
 }
 
 func TestShutdownIsSafeToCallConcurrently(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RevokeLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{RevokeLatency: time.Second}, nil, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		w.token(w.cache.Password("alice", "wonderland"))
 		var group sync.WaitGroup
@@ -217,7 +217,7 @@ func TestShutdownIsSafeToCallConcurrently(t *testing.T) {
 
 func TestTokenOfAGrantThatIgnoresItsContextIsRevoked(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = time.Second }
-	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
 		src := w.cache.Source(newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
 			time.Sleep(10 * time.Second)
 			return hourToken("late"), nil
@@ -237,7 +237,7 @@ func TestTokenOfAGrantThatIgnoresItsContextIsRevoked(t *testing.T) {
 
 func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
-	inBubble(t, tokentest.Behaviour{}, timeout, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
 		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", sourceFunc(func() (*oauth2.Token, error) {
 			time.Sleep(20 * time.Second) // it has no context, so it cannot be stopped
 			return hourToken("late"), nil
@@ -266,9 +266,9 @@ func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 func TestContextOfAFetchDoesNotOpenAClosedCache(t *testing.T) {
 	var kept context.Context
 	keep := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.Fetch, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
+		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
 	}
-	inBubble(t, tokentest.Behaviour{}, keep, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, keep, func(w *world) {
 		w.token(w.cache.ClientCredentials("a"))
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
@@ -281,7 +281,7 @@ func TestContextOfAFetchDoesNotOpenAClosedCache(t *testing.T) {
 
 // For the cache a token's lifetime begins when it is requested, for the server when it is issued.
 func TestShutdownRevokesATokenThatIsStillValidAtTheServer(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute, TokenLatency: 20 * time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: time.Minute, TokenLatency: 20 * time.Second}, nil, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		time.Sleep(45 * time.Second)
 		if err := w.cache.Shutdown(w.Context()); err != nil {
@@ -293,7 +293,7 @@ func TestShutdownRevokesATokenThatIsStillValidAtTheServer(t *testing.T) {
 
 // By the wall clock the token has expired, but not at the server.
 func TestShutdownRevokesTheTokenOfARefusedRefreshToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: 2 * time.Hour}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: 2 * time.Hour}, nil, func(w *world) {
 		var step time.Duration
 		testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(step) })
 		alice := w.cache.Password("alice", "wonderland")
@@ -319,7 +319,7 @@ func TestShutdownRevokesTheTokenOfARefusedRefreshToken(t *testing.T) {
 // The client's token has expired. To revoke its refresh token, Shutdown fetches another token,
 // which it has to revoke as well.
 func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{RefreshTokens: true, Lifetime: time.Minute}, revokeAsClient, func(w *world) {
+	inBubble(t, tokentest.Behavior{RefreshTokens: true, Lifetime: time.Minute}, revokeAsClient, func(w *world) {
 		w.acceptRevocations()
 		w.token(w.cache.ClientCredentials())
 		time.Sleep(2 * time.Minute)
@@ -332,7 +332,7 @@ func TestShutdownRevokesTheTokenThatItFetched(t *testing.T) {
 }
 
 func TestShutdownDoesNotRenewAStaleTokenOfTheClient(t *testing.T) {
-	b := tokentest.Behaviour{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
+	b := tokentest.Behavior{Lifetime: 100 * time.Second, TokenLatency: 10 * time.Second}
 	inBubble(t, b, revokeAsClient, func(w *world) {
 		w.acceptRevocations()
 		w.token(w.cache.Password("alice", "wonderland"))
@@ -348,10 +348,10 @@ func TestShutdownDoesNotRenewAStaleTokenOfTheClient(t *testing.T) {
 }
 
 func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, revokeAsClient, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, revokeAsClient, func(w *world) {
 		w.acceptRevocations()
 		w.token(w.cache.Password("alice", "wonderland"))
-		w.srv.Update(func(b *tokentest.Behaviour) { b.TokenLatency = 10 * time.Second })
+		w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency = 10 * time.Second })
 		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
 		defer cancel()
 		err := w.cache.Shutdown(ctx)
@@ -368,7 +368,7 @@ func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
 
 func TestShutdownReportsATokenThatItFetchedAndDidNotRevoke(t *testing.T) {
 	users := map[string]string{"alice": "wonderland", "admin": "root"}
-	inBubble(t, tokentest.Behaviour{Users: users}, revokeAsAdmin, func(w *world) {
+	inBubble(t, tokentest.Behavior{Users: users}, revokeAsAdmin, func(w *world) {
 		w.token(w.cache.Password("alice", "wonderland"))
 		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
 			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
@@ -393,7 +393,7 @@ func revokeAsAdmin(cfg *tokencache.Config) {
 }
 
 func TestExpiredTokensAreForgotten(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{Lifetime: time.Minute}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{Lifetime: time.Minute}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 5000 {
 			tok, err := src.Token()

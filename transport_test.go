@@ -21,7 +21,7 @@ import (
 )
 
 func TestRequestCarriesToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 2 {
 			if got := w.post(w.client(src), "/a", "body"); got != 200 {
@@ -38,7 +38,7 @@ func TestRequestCarriesToken(t *testing.T) {
 }
 
 func TestNilBaseIsDefaultTransport(t *testing.T) {
-	onLoopback(t, tokentest.Behaviour{}, nil, func(w *world) {
+	onLoopback(t, tokentest.Behavior{}, nil, func(w *world) {
 		client := w.cache.ClientCredentials().Client()
 		defer client.CloseIdleConnections()
 		if got := w.get(client, "/a"); got != 200 {
@@ -73,7 +73,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"http:///path", "", false, "refused"},
 	} {
 		t.Run(row.url, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				got := "refused"
 				tr := &tokencache.Transport{
 					Source: w.cache.ClientCredentials(), Origins: strings.Fields(row.origins), AllowHTTP: row.allow,
@@ -122,7 +122,7 @@ func TestRequestWithoutATokenIsNotSent(t *testing.T) {
 			return w.cache.ClientCredentials()
 		}, "closed"},
 		{"line break in the server's token", func(w *world) oauth2.TokenSource {
-			w.srv.Update(func(b *tokentest.Behaviour) { b.Extra["access_token"] = secret + "\r\nX: y" })
+			w.srv.Update(func(b *tokentest.Behavior) { b.Extra["access_token"] = secret + "\r\nX: y" })
 			return w.cache.ClientCredentials()
 		}, "control character"},
 		{"line break in a foreign token", func(*world) oauth2.TokenSource { return foreignToken(secret + "\nX: y") }, "control character"},
@@ -137,7 +137,7 @@ func TestRequestWithoutATokenIsNotSent(t *testing.T) {
 		}, "only Bearer"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				tr := &tokencache.Transport{Source: row.source(w), Base: roundTripperFunc(func(r *http.Request) (*http.Response, error) {
 					w.Error("the request was sent")
 					return respond(r, 200, nil), nil
@@ -191,7 +191,7 @@ func TestRequestWithAuthorizationIsSentAsIs(t *testing.T) {
 		{"authorization": {"Basic abc"}},
 		{"AUTHORIZATION": {"Basic abc"}},
 	} {
-		inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			req := newRequest(t, "GET", "https://api.example.com/", nil)
 			req.Header = header
 			var seen *http.Request
@@ -209,7 +209,7 @@ func TestRequestWithAuthorizationIsSentAsIs(t *testing.T) {
 }
 
 func TestRequestWithNilHeaderGetsToken(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		for _, src := range []oauth2.TokenSource{w.cache.ClientCredentials(), foreignToken("abc")} {
 			req := newRequest(t, "GET", "https://api.example.com/", nil)
 			req.Header = nil
@@ -226,7 +226,7 @@ func TestRequestWithNilHeaderGetsToken(t *testing.T) {
 }
 
 func TestSourceInContextIsUsedFirst(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		app, alice := w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")
 		subject := func(own, inContext oauth2.TokenSource) string {
 			w.srv.ResetLog()
@@ -255,7 +255,7 @@ func TestSourceInContextIsUsedFirst(t *testing.T) {
 }
 
 func TestNilSourceInContextIsAnError(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		ctx := tokencache.WithSource(w.Context(), nil)
 		req := newRequest(t, "GET", w.srv.URL+"/a", nil).WithContext(ctx)
 		if resp, err := w.client(w.cache.ClientCredentials()).Do(req); err == nil {
@@ -265,7 +265,7 @@ func TestNilSourceInContextIsAnError(t *testing.T) {
 }
 
 func TestTokenOfAForeignSourceIsNotRenewed(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		client := &http.Client{Transport: &tokencache.Transport{Source: foreignToken("unknown"), Base: w.srv.Client().Transport}}
 		if got := w.get(client, "/a"); got != 401 {
 			w.Errorf("status: got %d, want 401", got)
@@ -277,7 +277,7 @@ func TestTokenOfAForeignSourceIsNotRenewed(t *testing.T) {
 }
 
 func TestRequestFailsWhenItsContextEndsDuringTheFetch(t *testing.T) {
-	inBubble(t, tokentest.Behaviour{TokenLatency: time.Second}, nil, func(w *world) {
+	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
@@ -315,7 +315,7 @@ func TestCallersRequestIsNotModified(t *testing.T) {
 		{"no source", none, headerWithSpareCapacity(), 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				sent := 0
 				tr := &tokencache.Transport{Source: row.source(w), Base: mutatingBase(&sent)}
 				req := newRequest(t, "POST", "https://api.example.com/a?b=c", strings.NewReader("body"))
@@ -403,7 +403,7 @@ func TestResponseHasTheCallersRequest(t *testing.T) {
 		{"with its own Authorization", 200, replayable, http.Header{"Authorization": {"mine"}}},
 	} {
 		for _, foreign := range []bool{false, true} {
-			inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				tr := &tokencache.Transport{Source: w.cache.ClientCredentials()}
 				if foreign {
 					tr.Source = foreignToken("abc")

@@ -72,7 +72,7 @@ var planted = []plant{
 		return tok, err
 	}},
 	{name: "a hook leaves a goroutine behind", breaks: nothingLeft, config: func(cfg *tokencache.Config) {
-		cfg.Hooks.Revoked = func(context.Context, tokencache.Revocation) { go func() { select {} }() }
+		cfg.Hooks.Revoked = func(context.Context, tokencache.RevocationInfo) { go func() { select {} }() }
 	}},
 	{name: "nothing is revoked", breaks: allRevoked, config: func(cfg *tokencache.Config) {
 		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }

@@ -55,16 +55,16 @@ func (w *simWorld) watch() tokencache.Hooks {
 		}
 	}
 	return tokencache.Hooks{
-		NewToken: func(_ context.Context, _ tokencache.Fetch, tok *oauth2.Token) {
+		NewToken: func(_ context.Context, _ tokencache.FetchInfo, tok *oauth2.Token) {
 			time.Sleep(w.plan.config.hookLatency)
 			w.judge.published(tok.AccessToken)
 			panics()
 		},
-		FetchStarted: func(context.Context, tokencache.Fetch) { panics() },
-		FetchDone:    func(context.Context, tokencache.Fetch) { panics() },
-		Rejected:     func(context.Context, tokencache.Rejection) { panics() },
-		HoldOff:      func(context.Context, tokencache.HoldOff) { panics() },
-		Revoked:      func(context.Context, tokencache.Revocation) { panics() },
+		FetchStarted: func(context.Context, tokencache.FetchInfo) { panics() },
+		FetchDone:    func(context.Context, tokencache.FetchInfo) { panics() },
+		Rejected:     func(context.Context, tokencache.RejectionInfo) { panics() },
+		HoldOff:      func(context.Context, tokencache.HoldOffInfo) { panics() },
+		Revoked:      func(context.Context, tokencache.RevocationInfo) { panics() },
 	}
 }
 

@@ -88,7 +88,7 @@ func (w *simWorld) inject(s step) {
 	case "server revokes all":
 		w.srv.RevokeAll()
 	case "server changes password":
-		w.srv.Update(func(b *tokentest.Behaviour) { b.Users[w.plan.keys[s.key].user] += "!" })
+		w.srv.Update(func(b *tokentest.Behavior) { b.Users[w.plan.keys[s.key].user] += "!" })
 	case "caller learns password":
 		w.learnPassword(w.plan.keys[s.key].user)
 	case "server unlocks":

@@ -14,7 +14,7 @@ import (
 // that it can be printed; a seed fixes it, but not how the scheduler runs it.
 type history struct {
 	seed   uint64
-	server tokentest.Behaviour
+	server tokentest.Behavior
 	noEnd  bool // answers have no expires_in
 	config configPlan
 	keys   []keyPlan
@@ -85,7 +85,7 @@ func newHistory(seed uint64) *history {
 }
 
 func (h *history) planServer(r *dice) {
-	h.server = tokentest.Behaviour{
+	h.server = tokentest.Behavior{
 		Users: map[string]string{}, LockAfter: 3,
 		Lifetime: pick(r, time.Second, 3*time.Second, 20*time.Second, 5*time.Minute, time.Hour, time.Hour, 24*time.Hour, -1),
 		Rotate:   r.chance(60), DetectReuse: r.chance(60), RefreshTokens: r.chance(50), NoRefreshTokens: r.chance(10),

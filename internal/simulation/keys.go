@@ -33,7 +33,7 @@ func (w *simWorld) source(key int) *tokencache.Source {
 		ask := func(context.Context) (string, error) { return w.password(k.user), nil }
 		grant = tokencache.PasswordGrant{Username: k.user, PasswordFunc: ask, Scopes: []string{scope}}
 	case kindSession:
-		w.sources[key] = w.cache.RefreshToken("session "+scope, w.saved[key], scope)
+		w.sources[key] = w.cache.Session("session "+scope, w.saved[key], scope)
 		return w.sources[key]
 	}
 	if w.bug.grant != nil {
@@ -80,7 +80,7 @@ func (w *simWorld) password(user string) string {
 }
 
 func (w *simWorld) learnPassword(user string) {
-	w.srv.Update(func(b *tokentest.Behaviour) {
+	w.srv.Update(func(b *tokentest.Behavior) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.passwords[user] = b.Users[user]
