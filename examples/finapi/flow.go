@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A step is one part of the flow, with the requests that the server should receive.
@@ -61,7 +61,7 @@ func runSteps(ctx context.Context, srv *server, text io.Writer) (broken []string
 }
 
 // summary returns the parts of an exchange that are compared.
-func summary(x tokentest.Exchange) string {
+func summary(x emulator.Exchange) string {
 	about := x.Body["grant_type"] + x.Body["token_type_hint"] + x.Query["token_type_hint"]
 	return strings.Join(strings.Fields(fmt.Sprint(x.Method, " ", x.Path, " ", about, " ", x.Status)), " ")
 }

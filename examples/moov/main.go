@@ -21,8 +21,8 @@ import (
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/examples/internal/show"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 var example = show.Program{
@@ -55,7 +55,7 @@ type step struct {
 	anyOrder bool // the requests may come in any order, and several times
 }
 
-// An exchange holds the parts of a tokentest.Exchange that are compared.
+// An exchange holds the parts of a emulator.Exchange that are compared.
 type exchange struct {
 	request string // method and path
 	detail  string // grant type or token type hint
@@ -162,7 +162,7 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 }
 
 // compare compares the requests of a step with the expected ones. It returns "" if they are equal.
-func (s step) compare(transcript []tokentest.Exchange) string {
+func (s step) compare(transcript []emulator.Exchange) string {
 	var got []exchange
 	counts := make(map[exchange]int)
 	for _, t := range transcript {
