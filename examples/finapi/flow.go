@@ -104,12 +104,14 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			[]string{"GET " + users + " 200"},
 			false,
 		},
-		{"Invalidate the token and call the service again: the token is refreshed", func(ctx context.Context) error {
+		{"Report the token as rejected and call the service again: the token is refreshed", func(ctx context.Context) error {
 			tok, err := user.TokenContext(ctx)
 			if err != nil {
 				return err
 			}
-			user.Invalidate(tok)
+			if _, err := user.Rejected(ctx, tok, "GET "+srv.URL+users); err != nil {
+				return err
+			}
 			return callService(ctx)
 		}, []string{"POST " + oauth + "token refresh_token 200", "GET " + users + " 200"}, false},
 		{
