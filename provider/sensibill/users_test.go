@@ -74,6 +74,16 @@ func TestOneNameWithTwoCredentialTypesIsTwoUsers(t *testing.T) {
 	})
 }
 
+func TestTwoUsersWithTheSamePasswordHaveTwoTokens(t *testing.T) {
+	b := sensibilltest.Behavior{Users: []sensibilltest.User{
+		{AccessID: "carol", AccessSecret: "the same"}, {AccessID: "dave", AccessSecret: "the same"},
+	}}
+	inBubble(t, b, nil, func(w *world) {
+		w.wantMe(w.user("carol", "the same"), "sensibill/carol")
+		w.wantMe(w.user("dave", "the same"), "sensibill/dave")
+	})
+}
+
 func TestTheDefaultCredentialTypeIsSensibill(t *testing.T) {
 	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		l := w.alices()

@@ -54,8 +54,8 @@ func TestOIDCProviderReuseRevokesTheTokenFamily(t *testing.T) {
 }
 
 // In even rounds every caller says that the token was rejected; in odd ones the server has revoked it
-// and the callers get a 401. Every caller makes its own source, from the first, the last, or an older saved
-// token.
+// and the callers get a 401. Every caller makes its own source, from the first, the last, or an older
+// saved token.
 func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
