@@ -11,7 +11,7 @@ import (
 
 func TestAPI(t *testing.T) {
 	runRows(t, []row{
-		{"default", tokentest.Behaviour{}, func(h harness) {
+		{"default", tokentest.Behavior{}, func(h harness) {
 			r := h.api("/accounts?page=2", h.access(aliceForm), strings.Repeat("x", 100_000))
 			h.wantStatus("api", r, 200)
 			want(h, "path", r.field("path"), "/accounts")
@@ -26,7 +26,7 @@ func TestAPI(t *testing.T) {
 			want(h, "status", seen.Status, 200)
 			want(h, "body", len(seen.Body), 64<<10)
 		}},
-		{"401", tokentest.Behaviour{}, func(h harness) {
+		{"401", tokentest.Behavior{}, func(h harness) {
 			refresh := h.token(aliceForm).field("refresh_token")
 			for _, token := range []string{"", "unknown", refresh} {
 				r := h.api("/", token, strings.Repeat("x", 1<<20))
@@ -37,7 +37,7 @@ func TestAPI(t *testing.T) {
 			req.SetBasicAuth("client", "secret")
 			h.wantStatus("another scheme", h.do(req), 401)
 		}},
-		{"Unauthorized and Answer401", tokentest.Behaviour{
+		{"Unauthorized and Answer401", tokentest.Behavior{
 			Unauthorized: func(r *http.Request) bool { return r.URL.Path == "/closed" },
 			Answer401:    "go away",
 		}, func(h harness) {
@@ -48,7 +48,7 @@ func TestAPI(t *testing.T) {
 			want(h, "body", r.text, "go away")
 			want(h, "used", h.Tokens()[0].Used, 1)
 		}},
-		{"API", tokentest.Behaviour{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		{"API", tokentest.Behavior{API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/silent" {
 				return
 			}
@@ -67,8 +67,8 @@ func TestAPI(t *testing.T) {
 			h.Fail("api", 1, tokentest.Fault{After: true})
 			h.wantStatus("held answer", h.api("/", access, "tea"), http.StatusTeapot)
 		}},
-		{"redirect", tokentest.Behaviour{}, func(h harness) {
-			other := tokentest.NewPipe(tokentest.Behaviour{})
+		{"redirect", tokentest.Behavior{}, func(h harness) {
+			other := tokentest.NewPipe(tokentest.Behavior{})
 			defer other.Close()
 			access := h.access(clientForm)
 			h.wantStatus("api", h.api("/redirect?code=307&to="+other.URL+"/there", access, "x"), 401)
@@ -86,7 +86,7 @@ func TestAPI(t *testing.T) {
 
 func TestLog(t *testing.T) {
 	runRows(t, []row{
-		{"ResetLog", tokentest.Behaviour{}, func(h harness) {
+		{"ResetLog", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			h.api("/", access, "")
 			h.revoke("x")
@@ -99,14 +99,14 @@ func TestLog(t *testing.T) {
 			want(h, "token", h.Count("token"), 0)
 			h.wantStatus("the token stays valid", h.api("/", access, ""), 200)
 		}},
-		{"Update", tokentest.Behaviour{Users: map[string]string{}}, func(h harness) {
+		{"Update", tokentest.Behavior{Users: map[string]string{}}, func(h harness) {
 			h.wantStatus("no user", h.token(aliceForm), 400)
-			h.Update(func(b *tokentest.Behaviour) {
+			h.Update(func(b *tokentest.Behavior) {
 				b.Users["alice"] = "wonderland"
 				b.Extra["more"] = "yes"
 			})
 			want(h, "more", h.token(aliceForm).field("more"), "yes")
-			h.Update(func(b *tokentest.Behaviour) { b.Users, b.Extra = nil, nil })
+			h.Update(func(b *tokentest.Behavior) { b.Users, b.Extra = nil, nil })
 			h.wantStatus("the default again", h.token(aliceForm), 200)
 		}},
 	})

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Behaviour configures a [Server]. The zero value is a server that follows the RFCs.
+// Behavior configures a [Server]. The zero value is a server that follows the RFCs.
 //
 // Its functions and its handler must be safe for concurrent use. They may call any method of the
 // server except Close.
-type Behaviour struct {
+type Behavior struct {
 	// ClientID and ClientSecret are the credentials of the one client. Default: "client" and "secret".
 	ClientID, ClientSecret string
 
@@ -86,7 +86,7 @@ type Behaviour struct {
 }
 
 // withDefaults returns a copy with the defaults filled in. The copy shares no map with b.
-func (b Behaviour) withDefaults() *Behaviour {
+func (b Behavior) withDefaults() *Behavior {
 	if b.ClientID == "" {
 		b.ClientID = "client"
 	}
@@ -113,11 +113,11 @@ func (b Behaviour) withDefaults() *Behaviour {
 	return &b
 }
 
-// Update changes the behavior of the running server. change receives the current Behaviour with its
+// Update changes the behavior of the running server. change receives the current Behavior with its
 // defaults filled in; a field that it sets to the zero value gets its default. change must not call
 // Update. A request sees all of a change or none of it; a request that waits out a latency sees the
 // behavior at the end of the wait.
-func (s *Server) Update(change func(*Behaviour)) {
+func (s *Server) Update(change func(*Behavior)) {
 	s.updating.Lock()
 	defer s.updating.Unlock()
 	b := s.behavior.Load().withDefaults()

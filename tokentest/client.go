@@ -84,7 +84,7 @@ func presentedID(r *http.Request, form url.Values) string {
 }
 
 // authenticate checks the client authentication (RFC 6749 section 2.3).
-func authenticate(b *Behaviour, r *http.Request, form url.Values) *answer {
+func authenticate(b *Behavior, r *http.Request, form url.Values) *answer {
 	user, password, basic := r.BasicAuth()
 	post := form.Has("client_secret")
 	if basic && post {
@@ -98,7 +98,7 @@ func authenticate(b *Behaviour, r *http.Request, form url.Values) *answer {
 
 // authenticated reports whether the credentials are those of the client, in the form that b
 // requires.
-func authenticated(b *Behaviour, user, password string, basic, post bool, form url.Values) bool {
+func authenticated(b *Behavior, user, password string, basic, post bool, form url.Values) bool {
 	decodedUser, err1 := url.QueryUnescape(user)
 	decodedPassword, err2 := url.QueryUnescape(password)
 	encoded := basic && err1 == nil && err2 == nil && decodedUser == b.ClientID && decodedPassword == b.ClientSecret
@@ -116,5 +116,5 @@ func authenticated(b *Behaviour, user, password string, basic, post bool, form u
 	case "none":
 		return !basic && !post && form.Get("client_id") == b.ClientID
 	}
-	panic("tokentest: unknown Behaviour.ClientAuth " + b.ClientAuth)
+	panic("tokentest: unknown Behavior.ClientAuth " + b.ClientAuth)
 }

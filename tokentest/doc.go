@@ -8,16 +8,16 @@
 //	POST /token     the token endpoint, form or JSON
 //	POST /revoke    the revocation endpoint, form or JSON
 //	/redirect?to=   the API: a redirect, with ?code= (default: 302)
-//	anything else   the API: see Behaviour.API
+//	anything else   the API: see Behavior.API
 //
-// [Behaviour] configures the server; its zero value is a well-behaved one. [Server.Update] changes
+// [Behavior] configures the server; its zero value is a well-behaved one. [Server.Update] changes
 // the behavior of a running server, and [Server.Fail] makes single requests fail.
 //
 // [New] listens on a loopback socket. [NewPipe] listens on an in-memory network, for tests in a
 // [testing/synctest] bubble, where time is fake and sockets cannot be used:
 //
 //	synctest.Test(t, func(t *testing.T) {
-//		server := tokentest.NewPipe(tokentest.Behaviour{Lifetime: time.Hour})
+//		server := tokentest.NewPipe(tokentest.Behavior{Lifetime: time.Hour})
 //		defer server.Close()
 //		cache, err := tokencache.New(tokencache.Config{
 //			TokenURL:   server.TokenURL(),
@@ -33,8 +33,6 @@
 //		...
 //		time.Sleep(time.Hour) // returns at once; every token has expired
 //	})
-//
-// An [Emulator] is the base of the emulators of particular providers.
 //
 // A server keeps every request and every token in memory, including secrets. It is not for
 // production.

@@ -52,7 +52,7 @@ func (s *balanceService) Balance(account string) (string, error) {
 }
 
 func Example() {
-	server := tokentest.New(tokentest.Behaviour{
+	server := tokentest.New(tokentest.Behavior{
 		Lifetime: 5 * time.Minute,
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasPrefix(r.URL.Path, "/accounts/") {

@@ -25,7 +25,7 @@ type Fault struct {
 	// no effect on any token.
 	After bool
 
-	// Latency is added to that of the Behaviour. The server waits before it acts or, with After,
+	// Latency is added to that of the Behavior. The server waits before it acts or, with After,
 	// between acting and answering.
 	Latency time.Duration
 }

@@ -14,7 +14,7 @@ import (
 
 func TestFaults(t *testing.T) {
 	runRows(t, []row{
-		{"Status", tokentest.Behaviour{}, func(h harness) {
+		{"Status", tokentest.Behavior{}, func(h harness) {
 			h.Fail("token", 2, tokentest.Fault{
 				Status: 503,
 				Header: http.Header{"retry-after": {"7"}, "Content-Type": {"text/html"}},
@@ -32,7 +32,7 @@ func TestFaults(t *testing.T) {
 			want(h, "logged status", h.Requests()[0].Status, 503)
 			want(h, "logged form", h.Requests()[0].Form.Get("grant_type"), "client_credentials")
 		}},
-		{"Drop", tokentest.Behaviour{}, func(h harness) {
+		{"Drop", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			h.Fail("api", 1, tokentest.Fault{Drop: true})
 			h.wantStatus("api", h.api("/", access, "x"), 0)
@@ -40,27 +40,27 @@ func TestFaults(t *testing.T) {
 			want(h, "logged status", h.Requests()[1].Status, 0)
 			h.wantStatus("api", h.api("/", access, "x"), 200)
 		}},
-		{"After and Drop", tokentest.Behaviour{Rotate: true}, func(h harness) {
+		{"After and Drop", tokentest.Behavior{Rotate: true}, func(h harness) {
 			r := h.token(aliceForm)
 			h.Fail("token", 1, tokentest.Fault{After: true, Drop: true})
 			h.wantStatus("lost answer", h.refresh(r.field("refresh_token")), 0)
 			want(h, "issued", len(h.Tokens()), 4)
 			h.wantRefused("spent", h.refresh(r.field("refresh_token")), 400, "invalid_grant")
 		}},
-		{"After and Status", tokentest.Behaviour{}, func(h harness) {
+		{"After and Status", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			h.Fail("revoke", 1, tokentest.Fault{After: true, Status: 500})
 			h.wantStatus("revoke", h.revoke(access), 500)
 			h.wantStatus("api", h.api("/", access, ""), 401)
 		}},
-		{"Status at revoke", tokentest.Behaviour{}, func(h harness) {
+		{"Status at revoke", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			h.Fail("revoke", 1, tokentest.Fault{Status: 500})
 			h.wantStatus("revoke", h.revoke(access), 500)
 			h.wantStatus("api", h.api("/", access, ""), 200)
 			want(h, "asked", h.Tokens()[0].RevokeAsked, true)
 		}},
-		{"Latency", tokentest.Behaviour{TokenLatency: time.Second}, func(h harness) {
+		{"Latency", tokentest.Behavior{TokenLatency: time.Second}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Latency: time.Minute})
 			h.Fail("token", 1, tokentest.Fault{Latency: time.Minute, After: true})
 			for _, issuedEarly := range []int{0, 1} {
@@ -73,17 +73,17 @@ func TestFaults(t *testing.T) {
 				want(h, "took", time.Since(start), 61*time.Second)
 			}
 		}},
-		{"redirect", tokentest.Behaviour{}, func(h harness) {
+		{"redirect", tokentest.Behavior{}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Status: 307, Header: http.Header{"Location": {h.URL + "/elsewhere"}}})
 			h.wantStatus("token", h.token(clientForm), 401)
 			want(h, "host saw the body", string(h.Requests()[1].Body), clientForm)
 		}},
-		{"truncated", tokentest.Behaviour{}, func(h harness) {
+		{"truncated", tokentest.Behavior{}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Status: 200, Header: http.Header{"Content-Length": {"100"}}, Body: `{"access`})
 			r := h.token(clientForm)
 			want(h, "unexpected EOF", strings.Contains(r.text, "unexpected EOF"), true)
 		}},
-		{"without limit", tokentest.Behaviour{}, func(h harness) {
+		{"without limit", tokentest.Behavior{}, func(h harness) {
 			h.Fail("token", -1, tokentest.Fault{Status: 500})
 			h.Fail("revoke", 0, tokentest.Fault{Status: 500})
 			for range 5 {
@@ -93,7 +93,7 @@ func TestFaults(t *testing.T) {
 			h.ClearFaults()
 			h.wantStatus("token", h.token(clientForm), 200)
 		}},
-		{"in order", tokentest.Behaviour{}, func(h harness) {
+		{"in order", tokentest.Behavior{}, func(h harness) {
 			h.Fail("token", 1, tokentest.Fault{Status: 500})
 			h.Fail("token", 1, tokentest.Fault{})
 			h.Fail("token", 1, tokentest.Fault{Status: 502})
@@ -105,7 +105,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestLatency(t *testing.T) {
-	b := tokentest.Behaviour{Lifetime: -1, TokenLatency: time.Second, RevokeLatency: time.Minute, APILatency: time.Hour}
+	b := tokentest.Behavior{Lifetime: -1, TokenLatency: time.Second, RevokeLatency: time.Minute, APILatency: time.Hour}
 	runRows(t, []row{
 		{"every endpoint", b, func(h harness) {
 			start := time.Now()

@@ -21,7 +21,7 @@ type harness struct {
 // A row is a test of one server in a synctest bubble.
 type row struct {
 	name     string
-	behavior tokentest.Behaviour
+	behavior tokentest.Behavior
 	run      func(h harness)
 }
 

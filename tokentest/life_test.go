@@ -9,7 +9,7 @@ import (
 
 func TestTokenLife(t *testing.T) {
 	runRows(t, []row{
-		{"expiry", tokentest.Behaviour{Lifetime: time.Minute}, func(h harness) {
+		{"expiry", tokentest.Behavior{Lifetime: time.Minute}, func(h harness) {
 			access := h.access(clientForm)
 			time.Sleep(time.Minute - 1)
 			h.wantStatus("1 ns before", h.api("/", access, ""), 200)
@@ -21,7 +21,7 @@ func TestTokenLife(t *testing.T) {
 			want(h, "expired at", h.Requests()[2].Expired, true)
 			want(h, "used", h.Tokens()[0].Used, 1)
 		}},
-		{"Rotate", tokentest.Behaviour{Rotate: true}, func(h harness) {
+		{"Rotate", tokentest.Behavior{Rotate: true}, func(h harness) {
 			first := h.token(aliceForm)
 			second := h.refresh(first.field("refresh_token"))
 			h.wantRefused("spent", h.refresh(first.field("refresh_token")), 400, "invalid_grant")
@@ -31,7 +31,7 @@ func TestTokenLife(t *testing.T) {
 			h.wantStatus("family is valid", h.refresh(second.field("refresh_token")), 200)
 			h.wantStatus("access token is valid", h.api("/", second.field("access_token"), ""), 200)
 		}},
-		{"DetectReuse", tokentest.Behaviour{Rotate: true, DetectReuse: true}, func(h harness) {
+		{"DetectReuse", tokentest.Behavior{Rotate: true, DetectReuse: true}, func(h harness) {
 			other := h.access(aliceForm)
 			first := h.token(aliceForm)
 			second := h.refresh(first.field("refresh_token"))
@@ -41,7 +41,7 @@ func TestTokenLife(t *testing.T) {
 			h.wantStatus("second access token", h.api("/", second.field("access_token"), ""), 401)
 			h.wantStatus("another family", h.api("/", other, ""), 200)
 		}},
-		{"SameToken", tokentest.Behaviour{SameToken: true, Lifetime: 3 * time.Second}, func(h harness) {
+		{"SameToken", tokentest.Behavior{SameToken: true, Lifetime: 3 * time.Second}, func(h harness) {
 			first := h.access(clientForm)
 			time.Sleep(1500 * time.Millisecond)
 			r := h.token(clientForm)
@@ -51,7 +51,7 @@ func TestTokenLife(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
 			want(h, "after the expiry", h.access(clientForm) != first, true)
 		}},
-		{"SameToken with refresh", tokentest.Behaviour{SameToken: true}, func(h harness) {
+		{"SameToken with refresh", tokentest.Behavior{SameToken: true}, func(h harness) {
 			first, again := h.token(aliceForm), h.token(aliceForm)
 			want(h, "refresh token", again.field("refresh_token"), first.field("refresh_token"))
 			renewed := h.refresh(first.field("refresh_token")).field("access_token")
@@ -60,9 +60,9 @@ func TestTokenLife(t *testing.T) {
 			h.RevokeAll()
 			want(h, "after revocation", h.access(aliceForm) != renewed, true)
 		}},
-		{"SingleToken", tokentest.Behaviour{}, func(h harness) {
+		{"SingleToken", tokentest.Behavior{}, func(h harness) {
 			old, older, alice := h.access(clientForm), h.access(clientForm), h.access(aliceForm)
-			h.Update(func(b *tokentest.Behaviour) { b.SingleToken = true })
+			h.Update(func(b *tokentest.Behavior) { b.SingleToken = true })
 			h.wantStatus("before", h.api("/", old, ""), 200)
 			newest := h.access(clientForm + "&scope=other")
 			h.wantStatus("old", h.api("/", old, ""), 401)
@@ -70,7 +70,7 @@ func TestTokenLife(t *testing.T) {
 			h.wantStatus("newest", h.api("/", newest, ""), 200)
 			h.wantStatus("another subject", h.api("/", alice, ""), 200)
 		}},
-		{"LockAfter", tokentest.Behaviour{LockAfter: 2}, func(h harness) {
+		{"LockAfter", tokentest.Behavior{LockAfter: 2}, func(h harness) {
 			h.token(wrongForm)
 			r := h.token(aliceForm) // resets the count
 			h.wantRefused("first", h.token(wrongForm), 400, "invalid_grant")
@@ -83,14 +83,14 @@ func TestTokenLife(t *testing.T) {
 			h.wantRefused("refresh", h.refresh(r.field("refresh_token")), 400, "invalid_grant")
 			h.wantStatus("unlocked", h.token(aliceForm), 200)
 		}},
-		{"RevokeAll", tokentest.Behaviour{}, func(h harness) {
+		{"RevokeAll", tokentest.Behavior{}, func(h harness) {
 			r := h.token(aliceForm)
 			h.RevokeAll()
 			h.wantStatus("api", h.api("/", r.field("access_token"), ""), 401)
 			want(h, "logged as revoked", h.Requests()[1].Revoked, true)
 			h.wantStatus("refresh", h.refresh(r.field("refresh_token")), 200)
 		}},
-		{"RevokeSubject", tokentest.Behaviour{}, func(h harness) {
+		{"RevokeSubject", tokentest.Behavior{}, func(h harness) {
 			alice, client := h.token(aliceForm), h.access(clientForm)
 			h.RevokeSubject("alice")
 			h.wantStatus("alice", h.api("/", alice.field("access_token"), ""), 401)
@@ -99,7 +99,7 @@ func TestTokenLife(t *testing.T) {
 			h.RevokeSubject("client")
 			h.wantStatus("client", h.api("/", client, ""), 401)
 		}},
-		{"Revoke", tokentest.Behaviour{}, func(h harness) {
+		{"Revoke", tokentest.Behavior{}, func(h harness) {
 			r := h.token(aliceForm)
 			want(h, "unknown", h.Revoke("x"), false)
 			want(h, "known", h.Revoke(r.field("refresh_token")), true)
@@ -111,7 +111,7 @@ func TestTokenLife(t *testing.T) {
 
 func TestRevocationEndpoint(t *testing.T) {
 	runRows(t, []row{
-		{"access token", tokentest.Behaviour{}, func(h harness) {
+		{"access token", tokentest.Behavior{}, func(h harness) {
 			r := h.token(aliceForm)
 			h.wantStatus("revoke", h.revoke(r.field("access_token")), 200)
 			h.wantStatus("api", h.api("/", r.field("access_token"), ""), 401)
@@ -120,7 +120,7 @@ func TestRevocationEndpoint(t *testing.T) {
 			want(h, "not asked", h.Tokens()[1].RevokeAsked, false)
 			want(h, "subject", h.Requests()[1].Subject, "alice")
 		}},
-		{"refresh token", tokentest.Behaviour{}, func(h harness) {
+		{"refresh token", tokentest.Behavior{}, func(h harness) {
 			r := h.token(aliceForm)
 			other := h.refresh(r.field("refresh_token")).field("access_token")
 			h.wantStatus("revoke", h.revoke(r.field("refresh_token")), 200)
@@ -129,7 +129,7 @@ func TestRevocationEndpoint(t *testing.T) {
 			h.wantRefused("refresh", h.refresh(r.field("refresh_token")), 400, "invalid_grant")
 			want(h, "live", len(h.Live()), 0)
 		}},
-		{"refusals", tokentest.Behaviour{}, func(h harness) {
+		{"refusals", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			h.wantStatus("unknown", h.revoke("x"), 200)
 			h.wantRefused("no token", h.revoke(""), 400, "invalid_request")

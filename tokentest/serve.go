@@ -1,11 +1,12 @@
 package tokentest
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // serve logs a request and handles it.
@@ -46,13 +47,13 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request, endpoint string,
 		return
 	}
 	wait(r, latency)
-	held := heldAnswer{header: make(http.Header), status: http.StatusOK}
-	act(&held, r)
+	held := emulator.Hold()
+	act(held, r)
 	wait(r, fault.Latency)
 	if fault.replaces() {
 		fault.answer(w, r)
 	} else {
-		write(w, answer{status: held.status, header: held.header, body: held.body.String()})
+		write(w, answer{status: held.Status, header: held.Header(), body: held.Body.String()})
 	}
 }
 
@@ -144,27 +145,3 @@ func (w *statusWriter) Flush() {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// A heldAnswer is an http.ResponseWriter that buffers the answer.
-type heldAnswer struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-	wrote  bool
-}
-
-func (h *heldAnswer) Header() http.Header { return h.header }
-
-func (h *heldAnswer) WriteHeader(status int) {
-	if !h.wrote {
-		h.wrote, h.status = true, status
-	}
-}
-
-func (h *heldAnswer) Write(p []byte) (int, error) {
-	h.WriteHeader(http.StatusOK)
-	return h.body.Write(p)
-}
-
-// Flush does nothing, since the answer is buffered.
-func (h *heldAnswer) Flush() {}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // A Server is an authorization server and an API that accepts its tokens. Create one with [New] or
@@ -12,10 +14,10 @@ type Server struct {
 	// URL is the base URL of the server, without a trailing slash.
 	URL string
 
-	host *host
+	host *emulator.Host
 
 	updating sync.Mutex // serializes Update
-	behavior atomic.Pointer[Behaviour]
+	behavior atomic.Pointer[Behavior]
 
 	mu     sync.Mutex // guards what follows; never held while waiting
 	faults map[string][]pendingFault
@@ -26,7 +28,7 @@ type Server struct {
 
 // New starts a server on a loopback socket. It panics if it cannot listen. The server's Client
 // opens at most 1024 connections; further requests wait. Other clients can use the server, too.
-func New(b Behaviour) *Server { return start(b, newSocketHost) }
+func New(b Behavior) *Server { return start(b, emulator.Serve) }
 
 // NewPipe starts a server on an in-memory network. A server started in a [testing/synctest] bubble
 // must be used and closed in that bubble. NewPipe also works outside a bubble.
@@ -34,9 +36,9 @@ func New(b Behaviour) *Server { return start(b, newSocketHost) }
 // Only the Clients of in-memory servers can reach in-memory servers. The port alone decides which
 // server a request reaches; the host name is ignored. So each Client can reach every server, and a
 // test of redirects can use any number of host names for one server.
-func NewPipe(b Behaviour) *Server { return start(b, newPipeHost) }
+func NewPipe(b Behavior) *Server { return start(b, emulator.ServePipe) }
 
-func start(b Behaviour, serve func(http.Handler) *host) *Server {
+func start(b Behavior, serve func(http.Handler) *emulator.Host) *Server {
 	s := &Server{
 		faults: make(map[string][]pendingFault),
 		counts: make(map[string]int),
@@ -44,7 +46,7 @@ func start(b Behaviour, serve func(http.Handler) *host) *Server {
 	}
 	s.behavior.Store(b.withDefaults())
 	s.host = serve(http.HandlerFunc(s.serve))
-	s.URL = s.host.url
+	s.URL = s.host.URL
 	return s
 }
 
@@ -56,9 +58,9 @@ func (s *Server) RevokeURL() string { return s.URL + "/revoke" }
 
 // Client returns a client that reaches the server. It does not add tokens to requests. Every call
 // returns the same client.
-func (s *Server) Client() *http.Client { return s.host.client }
+func (s *Server) Client() *http.Client { return s.host.Client() }
 
 // Close aborts the requests in progress, waits until their handlers have returned, and closes the
 // connections of the server and of its Client. Later calls wait for the first. Everything recorded
 // remains available.
-func (s *Server) Close() { s.host.shut() }
+func (s *Server) Close() { s.host.Close() }

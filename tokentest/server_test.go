@@ -12,7 +12,7 @@ import (
 )
 
 // both runs a test against a server on each network.
-func both(t *testing.T, b tokentest.Behaviour, run func(h harness)) {
+func both(t *testing.T, b tokentest.Behavior, run func(h harness)) {
 	t.Run("socket", func(t *testing.T) {
 		s := tokentest.New(b)
 		defer s.Close()
@@ -28,7 +28,7 @@ func both(t *testing.T, b tokentest.Behaviour, run func(h harness)) {
 }
 
 func TestBothNetworks(t *testing.T) {
-	both(t, tokentest.Behaviour{}, func(h harness) {
+	both(t, tokentest.Behavior{}, func(h harness) {
 		want(h, "loopback", strings.HasPrefix(h.URL, "http://127.0.0.1:"), true)
 		r := h.token(aliceForm)
 		access := r.field("access_token")
@@ -47,7 +47,7 @@ func TestBothNetworks(t *testing.T) {
 }
 
 func TestConcurrentCallers(t *testing.T) {
-	both(t, tokentest.Behaviour{}, func(h harness) {
+	both(t, tokentest.Behavior{}, func(h harness) {
 		access := h.access(clientForm)
 		var wg sync.WaitGroup
 		for i := range callers {
@@ -65,7 +65,7 @@ func TestConcurrentCallers(t *testing.T) {
 
 // Calls everything concurrently, for the race detector.
 func TestConcurrentUse(t *testing.T) {
-	both(t, tokentest.Behaviour{Rotate: true, DetectReuse: true, LockAfter: 3, RefreshTokens: true}, func(h harness) {
+	both(t, tokentest.Behavior{Rotate: true, DetectReuse: true, LockAfter: 3, RefreshTokens: true}, func(h harness) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
@@ -75,7 +75,7 @@ func TestConcurrentUse(t *testing.T) {
 				h.revoke(r.field("access_token"))
 				h.token(wrongForm)
 				h.Unlock("alice")
-				h.Update(func(b *tokentest.Behaviour) {
+				h.Update(func(b *tokentest.Behavior) {
 					b.SameToken, b.SingleToken = i%2 == 0, i%3 == 0
 					b.Users["user-"+strconv.Itoa(i)] = "x"
 				})
@@ -108,7 +108,7 @@ func countKind(tokens []tokentest.TokenInfo, kind string) (n int) {
 }
 
 func TestClose(t *testing.T) {
-	both(t, tokentest.Behaviour{APILatency: time.Hour}, func(h harness) {
+	both(t, tokentest.Behavior{APILatency: time.Hour}, func(h harness) {
 		access := h.access(clientForm)
 		var wg sync.WaitGroup
 		for range 10 {
@@ -124,7 +124,7 @@ func TestClose(t *testing.T) {
 
 func TestPipeNetwork(t *testing.T) {
 	runRows(t, []row{
-		{"the port alone matters", tokentest.Behaviour{}, func(h harness) {
+		{"the port alone matters", tokentest.Behavior{}, func(h harness) {
 			access := h.access(clientForm)
 			port := h.URL[strings.LastIndex(h.URL, ":"):]
 			req := h.request("GET", "http://other.example"+port+"/x", "")
@@ -132,7 +132,7 @@ func TestPipeNetwork(t *testing.T) {
 			h.wantStatus("another name", h.do(req), 200)
 			want(h, "host", h.Requests()[1].Host, "other.example"+port)
 		}},
-		{"refused", tokentest.Behaviour{}, func(h harness) {
+		{"refused", tokentest.Behavior{}, func(h harness) {
 			for _, url := range []string{"http://127.0.0.1:1/", "http://example.com/"} {
 				r := h.do(h.request("GET", url, ""))
 				want(h, url, strings.Contains(r.text, "connection refused"), true)
@@ -140,7 +140,7 @@ func TestPipeNetwork(t *testing.T) {
 		}},
 	})
 	t.Run("outside a bubble", func(t *testing.T) {
-		s := tokentest.NewPipe(tokentest.Behaviour{})
+		s := tokentest.NewPipe(tokentest.Behavior{})
 		defer s.Close()
 		h := harness{t, s}
 		h.wantStatus("api", h.api("/", h.access(clientForm), ""), 200)

@@ -37,7 +37,7 @@ func (s *Server) readToken(entry *Request, r *http.Request) http.HandlerFunc {
 }
 
 // answerToken issues tokens and returns the answer (RFC 6749 section 5.1).
-func (s *Server) answerToken(b *Behaviour, form url.Values) answer {
+func (s *Server) answerToken(b *Behavior, form url.Values) answer {
 	now := time.Now()
 	access, refresh, refusal := s.grant(b, form, now)
 	if refusal != nil {
@@ -71,7 +71,7 @@ func (s *Server) answerToken(b *Behaviour, form url.Values) answer {
 }
 
 // grant returns an access token and, unless it is "", the refresh token to send with it.
-func (s *Server) grant(b *Behaviour, form url.Values, now time.Time) (access TokenInfo, refresh string, refusal *answer) {
+func (s *Server) grant(b *Behavior, form url.Values, now time.Time) (access TokenInfo, refresh string, refusal *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ts := &s.tokens
@@ -100,7 +100,7 @@ func (s *Server) grant(b *Behaviour, form url.Values, now time.Time) (access Tok
 }
 
 // start returns an access token of a new family or, with SameToken, the latest one.
-func (ts *tokens) start(b *Behaviour, subject string, withRefresh bool, form url.Values, now time.Time) *token {
+func (ts *tokens) start(b *Behavior, subject string, withRefresh bool, form url.Values, now time.Time) *token {
 	params := parameters(form)
 	if t := ts.byParams[params]; b.SameToken && t != nil && t.valid(now) {
 		return t
@@ -121,7 +121,7 @@ func parameters(form url.Values) string {
 }
 
 // checkPassword checks a user's password and counts the wrong ones.
-func (ts *tokens) checkPassword(b *Behaviour, user, password string) *answer {
+func (ts *tokens) checkPassword(b *Behavior, user, password string) *answer {
 	if ts.locked[user] {
 		return lockedAnswer()
 	}
@@ -142,7 +142,7 @@ func lockedAnswer() *answer {
 }
 
 // renew issues an access token for a refresh token (RFC 6749 section 6).
-func (ts *tokens) renew(b *Behaviour, form url.Values, now time.Time) (*token, *answer) {
+func (ts *tokens) renew(b *Behavior, form url.Values, now time.Time) (*token, *answer) {
 	old := ts.byValue[form.Get("refresh_token")]
 	switch {
 	case old == nil || old.Kind != "refresh_token":

@@ -11,7 +11,7 @@ import (
 
 func TestTokenEndpoint(t *testing.T) {
 	runRows(t, []row{
-		{"client credentials", tokentest.Behaviour{}, func(h harness) {
+		{"client credentials", tokentest.Behavior{}, func(h harness) {
 			r := h.token(clientForm + "&scope=read+write")
 			h.wantStatus("token", r, 200)
 			want(h, "token_type", r.field("token_type"), "Bearer")
@@ -25,7 +25,7 @@ func TestTokenEndpoint(t *testing.T) {
 			want(h, "grant type", info.GrantType, "client_credentials")
 			want(h, "life", info.Expires.Sub(info.Issued), time.Hour)
 		}},
-		{"password and refresh", tokentest.Behaviour{}, func(h harness) {
+		{"password and refresh", tokentest.Behavior{}, func(h harness) {
 			r := h.token(aliceForm)
 			again := h.refresh(r.field("refresh_token"))
 			h.wantStatus("refresh", again, 200)
@@ -36,13 +36,13 @@ func TestTokenEndpoint(t *testing.T) {
 			want(h, "subject", h.Requests()[1].Subject, "alice")
 			want(h, "refresh token used", h.Tokens()[1].Used, 1)
 		}},
-		{"JSON", tokentest.Behaviour{}, func(h harness) {
+		{"JSON", tokentest.Behavior{}, func(h harness) {
 			req := h.request("POST", h.TokenURL(), `{"grant_type":"client_credentials","client_id":"client","client_secret":"secret"}`)
 			req.Header.Set("Content-Type", "application/json; charset=utf-8")
 			h.wantStatus("token", h.do(req), 200)
 			want(h, "logged form", h.Requests()[0].Form.Get("client_id"), "client")
 		}},
-		{"refusals", tokentest.Behaviour{}, func(h harness) {
+		{"refusals", tokentest.Behavior{}, func(h harness) {
 			h.wantRefused("no grant", h.token("scope=x"), 400, "invalid_request")
 			h.wantRefused("unknown grant", h.token("grant_type=magic"), 400, "unsupported_grant_type")
 			h.wantRefused("wrong password", h.token(wrongForm), 400, "invalid_grant")
@@ -56,7 +56,7 @@ func TestTokenEndpoint(t *testing.T) {
 			h.wantRefused("wrong secret", r, 401, "invalid_client")
 			want(h, "WWW-Authenticate", r.header.Get("WWW-Authenticate"), `Basic realm="tokentest"`)
 		}},
-		{"scope of a refresh", tokentest.Behaviour{}, func(h harness) {
+		{"scope of a refresh", tokentest.Behavior{}, func(h harness) {
 			old := h.token(aliceForm + "&scope=a+b").field("refresh_token")
 			form := "grant_type=refresh_token&refresh_token=" + old + "&scope="
 			want(h, "unnamed", h.refresh(old).field("scope"), "a b")
@@ -87,7 +87,7 @@ func TestClientAuth(t *testing.T) {
 	}
 	for accepted := range ways {
 		t.Run(accepted, func(t *testing.T) {
-			runRows(t, []row{{"", tokentest.Behaviour{ClientID: id, ClientSecret: secret, ClientAuth: accepted}, func(h harness) {
+			runRows(t, []row{{"", tokentest.Behavior{ClientID: id, ClientSecret: secret, ClientAuth: accepted}, func(h harness) {
 				for way, send := range ways {
 					status := 401
 					if way == accepted {
@@ -99,7 +99,7 @@ func TestClientAuth(t *testing.T) {
 		})
 	}
 	runRows(t, []row{
-		{"default", tokentest.Behaviour{ClientID: id, ClientSecret: secret}, func(h harness) {
+		{"default", tokentest.Behavior{ClientID: id, ClientSecret: secret}, func(h harness) {
 			for way, send := range ways {
 				status := 200
 				if way == "none" {
@@ -108,7 +108,7 @@ func TestClientAuth(t *testing.T) {
 				h.wantStatus(way, send(h), status)
 			}
 		}},
-		{"two at once", tokentest.Behaviour{}, func(h harness) {
+		{"two at once", tokentest.Behavior{}, func(h harness) {
 			h.wantRefused("token", h.token(clientForm+"&client_secret=secret"), 400, "invalid_request")
 		}},
 	})
@@ -116,21 +116,21 @@ func TestClientAuth(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	runRows(t, []row{
-		{"never expires", tokentest.Behaviour{Lifetime: -1}, func(h harness) {
+		{"never expires", tokentest.Behavior{Lifetime: -1}, func(h harness) {
 			r := h.token(clientForm)
 			want(h, "expires_in sent", r.fields["expires_in"] != nil, false)
 			time.Sleep(1000 * time.Hour)
 			h.wantStatus("api", h.api("/", r.field("access_token"), ""), 200)
 		}},
-		{"expires_in rounds up", tokentest.Behaviour{Lifetime: 1500 * time.Millisecond}, func(h harness) {
+		{"expires_in rounds up", tokentest.Behavior{Lifetime: 1500 * time.Millisecond}, func(h harness) {
 			want(h, "expires_in", h.token(clientForm).fields["expires_in"], any(2.0))
 		}},
-		{"ExpiresIn", tokentest.Behaviour{ExpiresIn: func(d time.Duration) any { return d.String() }}, func(h harness) {
+		{"ExpiresIn", tokentest.Behavior{ExpiresIn: func(d time.Duration) any { return d.String() }}, func(h harness) {
 			want(h, "expires_in", h.token(clientForm).field("expires_in"), "1h0m0s")
-			h.Update(func(b *tokentest.Behaviour) { b.ExpiresIn = func(time.Duration) any { return nil } })
+			h.Update(func(b *tokentest.Behavior) { b.ExpiresIn = func(time.Duration) any { return nil } })
 			want(h, "expires_in sent", h.token(clientForm).fields["expires_in"] != nil, false)
 		}},
-		{"TokenType and Extra", tokentest.Behaviour{
+		{"TokenType and Extra", tokentest.Behavior{
 			TokenType: "opaque",
 			Extra:     map[string]any{"id": 7, "expires_in": nil, "scope": "all"},
 		}, func(h harness) {
@@ -143,13 +143,13 @@ func TestAnswers(t *testing.T) {
 			req.Header.Set("Authorization", "Opaque "+r.field("access_token"))
 			h.wantStatus("api", h.do(req), 200)
 		}},
-		{"RefreshTokens", tokentest.Behaviour{RefreshTokens: true}, func(h harness) {
+		{"RefreshTokens", tokentest.Behavior{RefreshTokens: true}, func(h harness) {
 			r := h.token(clientForm)
 			h.wantStatus("refresh", h.refresh(r.field("refresh_token")), 200)
 		}},
-		{"NoRefreshTokens", tokentest.Behaviour{Rotate: true}, func(h harness) {
+		{"NoRefreshTokens", tokentest.Behavior{Rotate: true}, func(h harness) {
 			old := h.token(aliceForm).field("refresh_token")
-			h.Update(func(b *tokentest.Behaviour) { b.NoRefreshTokens = true })
+			h.Update(func(b *tokentest.Behavior) { b.NoRefreshTokens = true })
 			for range 2 {
 				r := h.refresh(old)
 				h.wantStatus("refresh", r, 200)

@@ -94,7 +94,7 @@ func (ts *tokens) issue(kind, grantType string, parent *token, now time.Time) *t
 }
 
 // issueAccess adds an access token.
-func (ts *tokens) issueAccess(b *Behaviour, grantType string, parent *token, now time.Time) *token {
+func (ts *tokens) issueAccess(b *Behavior, grantType string, parent *token, now time.Time) *token {
 	if b.SingleToken {
 		for _, old := range ts.bySubject[parent.Subject] {
 			old.Revoked = true

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // environment returns a getenv function with only these variables.
@@ -80,7 +80,7 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 	if status != show.OK {
 		t.Fatalf("exit status %d: %s", status, stderr)
 	}
-	var transcript []tokentest.Exchange
+	var transcript []emulator.Exchange
 	decoder := json.NewDecoder(strings.NewReader(out))
 	if err := decoder.Decode(&transcript); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 // Another emulator stands in for finAPI behind the recording proxy.
 func TestARemoteServer(t *testing.T) {
 	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
-		api := finapitest.New(finapitest.Behaviour{Version: version, ClientSecret: "another-secret"})
+		api := finapitest.New(finapitest.Behavior{Version: version, ClientSecret: "another-secret"})
 		defer api.Close()
 		text, stderr, status := runProgram(t, environment("FINAPI_BASE_URL", api.URL, "FINAPI_CLIENT_ID", "client-id",
 			"FINAPI_CLIENT_SECRET", "another-secret", "FINAPI_VERSION", string(rune('1'+int(version)))))
@@ -113,12 +113,12 @@ func TestARemoteServer(t *testing.T) {
 func TestUnexpectedRequestsAreReported(t *testing.T) {
 	for _, row := range []struct {
 		name     string
-		behavior finapitest.Behaviour
+		behavior finapitest.Behavior
 	}{
-		{"no refresh token", finapitest.Behaviour{NoRefreshTokens: true}},
-		{"revocations lost", finapitest.Behaviour{Drop: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "revoke") }}},
-		{"another secret", finapitest.Behaviour{ClientSecret: "no"}},
-		{"the user exists", finapitest.Behaviour{Users: map[string]string{"username": "taken"}}},
+		{"no refresh token", finapitest.Behavior{NoRefreshTokens: true}},
+		{"revocations lost", finapitest.Behavior{Drop: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "revoke") }}},
+		{"another secret", finapitest.Behavior{ClientSecret: "no"}},
+		{"the user exists", finapitest.Behavior{Users: map[string]string{"username": "taken"}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			srv := emulated(finapitest.New(row.behavior))

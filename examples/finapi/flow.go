@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A step is one part of the flow, with the requests that the server should receive.
@@ -61,7 +61,7 @@ func runSteps(ctx context.Context, srv *server, text io.Writer) (broken []string
 }
 
 // summary returns the parts of an exchange that are compared.
-func summary(x tokentest.Exchange) string {
+func summary(x emulator.Exchange) string {
 	about := x.Body["grant_type"] + x.Body["token_type_hint"] + x.Query["token_type_hint"]
 	return strings.Join(strings.Fields(fmt.Sprint(x.Method, " ", x.Path, " ", about, " ", x.Status)), " ")
 }
@@ -104,12 +104,14 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			[]string{"GET " + users + " 200"},
 			false,
 		},
-		{"Invalidate the token and call the service again: the token is refreshed", func(ctx context.Context) error {
+		{"Report the token as rejected and call the service again: the token is refreshed", func(ctx context.Context) error {
 			tok, err := user.TokenContext(ctx)
 			if err != nil {
 				return err
 			}
-			user.Invalidate(tok)
+			if _, err := user.Rejected(ctx, tok, "GET "+srv.URL+users); err != nil {
+				return err
+			}
 			return callService(ctx)
 		}, []string{"POST " + oauth + "token refresh_token 200", "GET " + users + " 200"}, false},
 		{

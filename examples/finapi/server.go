@@ -11,14 +11,14 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A server is an emulator, or finAPI behind a recording proxy on loopback.
 type server struct {
-	*tokentest.Emulator
+	*emulator.Emulator
 	name              string
 	options           finapi.Options
 	clientID          string
@@ -41,7 +41,7 @@ func serverFor(getenv func(string) string) (*server, error) {
 	}
 	switch {
 	case id == "" && secret == "" && base == "":
-		return emulated(finapitest.New(finapitest.Behaviour{Version: version})), nil
+		return emulated(finapitest.New(finapitest.Behavior{Version: version})), nil
 	case id == "" || secret == "":
 		return nil, errors.New("set both FINAPI_CLIENT_ID and FINAPI_CLIENT_SECRET; FINAPI_BASE_URL requires them")
 	case base == "":
@@ -55,7 +55,7 @@ func serverFor(getenv func(string) string) (*server, error) {
 }
 
 func remote(to *url.URL, version finapi.Version, id, secret string) *server {
-	recorder := tokentest.NewEmulator(&httputil.ReverseProxy{
+	recorder := emulator.New(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Header.Del("Accept-Encoding") // so that answers are not compressed

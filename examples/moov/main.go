@@ -21,8 +21,8 @@ import (
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/examples/internal/show"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 var example = show.Program{
@@ -55,7 +55,7 @@ type step struct {
 	anyOrder bool // the requests may come in any order, and several times
 }
 
-// An exchange holds the parts of a tokentest.Exchange that are compared.
+// An exchange holds the parts of an emulator.Exchange that are compared.
 type exchange struct {
 	request string // method and path
 	detail  string // grant type or token type hint
@@ -120,13 +120,15 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			false,
 		},
 		{
-			"Invalidate the token: with UseRefreshToken it is refreshed (create_access_token, refresh_token)",
+			"Report the token as rejected: with UseRefreshToken it is refreshed (create_access_token, refresh_token)",
 			func(ctx context.Context) error {
 				tok, err := refreshing.TokenContext(ctx)
 				if err != nil {
 					return err
 				}
-				refreshing.Invalidate(tok)
+				if _, err := refreshing.Rejected(ctx, tok, "GET "+srv.URL+"/accounts"); err != nil {
+					return err
+				}
 				return srv.accounts(refreshing)(ctx)
 			},
 			[]exchange{refreshed, called},
@@ -145,7 +147,7 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 			false,
 		},
 		{
-			"Shut down: the remaining tokens are revoked, including the invalidated one",
+			"Shut down: the remaining tokens are revoked, including the replaced one",
 			func(ctx context.Context) error {
 				if err := cache.Shutdown(ctx); err != nil {
 					return err
@@ -162,7 +164,7 @@ func steps(cache *tokencache.Cache, srv *server) []step {
 }
 
 // compare compares the requests of a step with the expected ones. It returns "" if they are equal.
-func (s step) compare(transcript []tokentest.Exchange) string {
+func (s step) compare(transcript []emulator.Exchange) string {
 	var got []exchange
 	counts := make(map[exchange]int)
 	for _, t := range transcript {

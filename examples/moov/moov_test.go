@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // environment returns a getenv function with only these variables.
@@ -50,7 +50,7 @@ func TestTranscriptAsJSON(t *testing.T) {
 	if status := example.Run(t.Context(), []string{"-json"}, environment(), &stdout, &stderr); status != show.OK {
 		t.Fatalf("exit status %d: %s", status, stderr.String())
 	}
-	var list []tokentest.Exchange
+	var list []emulator.Exchange
 	if err := json.Unmarshal(stdout.Bytes(), &list); err != nil || strings.Count(stdout.String(), "\n") != 1 {
 		t.Fatalf("not one line of JSON (%v):\n%s", err, stdout.String())
 	}
@@ -76,7 +76,7 @@ func wantNoSecret(t *testing.T, text string) {
 
 // Another emulator stands in for Moov behind the recording proxy.
 func TestFlowAgainstARemoteServer(t *testing.T) {
-	for _, b := range []moovtest.Behaviour{{}, {Rotate: true, ExpiresIn: moovtest.Seconds, OriginOnRevoke: true, RevokeRelated: true}} {
+	for _, b := range []moovtest.Behavior{{}, {Rotate: true, ExpiresIn: moovtest.Seconds, OriginOnRevoke: true, RevokeRelated: true}} {
 		b.ClientID, b.ClientSecret, b.Origins = "my-public-key", "my-secret-key", []string{"https://example.com"}
 		api := moovtest.New(b)
 		env := environment("MOOV_CLIENT_ID", b.ClientID, "MOOV_CLIENT_SECRET", b.ClientSecret,
@@ -100,17 +100,17 @@ func TestFlowAgainstARemoteServer(t *testing.T) {
 func TestUnexpectedRequestsAreReported(t *testing.T) {
 	for _, row := range []struct {
 		name     string
-		behavior moovtest.Behaviour
+		behavior moovtest.Behavior
 		change   func(*moovtest.Emulator)
 		want     string
 	}{
-		{"nothing", moovtest.Behaviour{}, nil, ""},
-		{"wrong origin", moovtest.Behaviour{Origins: []string{"https://elsewhere.example"}}, nil, "step 1"},
-		{"token endpoint busy", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/token", 503) }, "step 1"},
-		{"API down", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/accounts", 200, 500) }, "step 2"},
-		{"refresh refused", moovtest.Behaviour{RefreshLifetime: 1}, nil, "step 3"},
-		{"revocation refused", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 500) }, "step 5"},
-		{"revocation refused at the end", moovtest.Behaviour{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 204, 204, 500) }, "step 6"},
+		{"nothing", moovtest.Behavior{}, nil, ""},
+		{"wrong origin", moovtest.Behavior{Origins: []string{"https://elsewhere.example"}}, nil, "step 1"},
+		{"token endpoint busy", moovtest.Behavior{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/token", 503) }, "step 1"},
+		{"API down", moovtest.Behavior{}, func(e *moovtest.Emulator) { e.Fail("/accounts", 200, 500) }, "step 2"},
+		{"refresh refused", moovtest.Behavior{RefreshLifetime: 1}, nil, "step 3"},
+		{"revocation refused", moovtest.Behavior{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 500) }, "step 5"},
+		{"revocation refused at the end", moovtest.Behavior{}, func(e *moovtest.Emulator) { e.Fail("/oauth2/revoke", 204, 204, 500) }, "step 6"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			api := moovtest.New(row.behavior)

@@ -11,14 +11,14 @@ import (
 	"strings"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov"
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A server is an emulator, or Moov behind a recording proxy on loopback.
 type server struct {
-	*tokentest.Emulator
+	*emulator.Emulator
 	name              string
 	options           moov.Options
 	clientID          string
@@ -31,7 +31,7 @@ func serverFor(getenv func(string) string) (*server, error) {
 	id, secret := getenv("MOOV_CLIENT_ID"), getenv("MOOV_CLIENT_SECRET")
 	switch {
 	case id == "" && secret == "":
-		return emulated(moovtest.New(moovtest.Behaviour{})), nil
+		return emulated(moovtest.New(moovtest.Behavior{})), nil
 	case id == "" || secret == "":
 		return nil, errors.New("set both MOOV_CLIENT_ID and MOOV_CLIENT_SECRET, or neither")
 	}
@@ -43,7 +43,7 @@ func serverFor(getenv func(string) string) (*server, error) {
 	if err != nil || to.Scheme != "https" && to.Scheme != "http" || to.Host == "" || to.User != nil {
 		return nil, errors.New("MOOV_BASE_URL is not an http or https URL")
 	}
-	recorder := tokentest.NewEmulator(&httputil.ReverseProxy{
+	recorder := emulator.New(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.Header.Del("Accept-Encoding") // so that answers are not compressed

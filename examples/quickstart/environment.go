@@ -42,8 +42,8 @@ var defaultPlan = plan{
 // machine.
 const longLived = time.Hour
 
-func (p plan) behaviour() tokentest.Behaviour {
-	return tokentest.Behaviour{Lifetime: longLived, TokenLatency: p.latency}
+func (p plan) behavior() tokentest.Behavior {
+	return tokentest.Behavior{Lifetime: longLived, TokenLatency: p.latency}
 }
 
 // An environment is what the scenarios run in: a server, a cache that uses it, and the transport
@@ -113,7 +113,7 @@ func (env *environment) scenarios() []scenario {
 }
 
 func (env *environment) setLifetime(d time.Duration) {
-	env.srv.Update(func(b *tokentest.Behaviour) { b.Lifetime = d })
+	env.srv.Update(func(b *tokentest.Behavior) { b.Lifetime = d })
 }
 
 // client returns an http.Client whose requests carry the token of src.

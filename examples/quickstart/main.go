@@ -106,7 +106,7 @@ func verdict(res result, stderr io.Writer) int {
 
 // onLoopback runs the scenarios against a server that it starts.
 func onLoopback(ctx context.Context, p plan, text io.Writer) result {
-	srv := tokentest.New(p.behaviour())
+	srv := tokentest.New(p.behavior())
 	defer srv.Close()
 	// Keep one connection per goroutine. With net/http's default of 2 idle connections per host, every
 	// burst would use up ports.

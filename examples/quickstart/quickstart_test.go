@@ -27,7 +27,7 @@ type testRun struct {
 func (s testRun) run(t *testing.T) (r *report, text, errText string, status int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		srv := tokentest.NewPipe(s.plan.behaviour())
+		srv := tokentest.NewPipe(s.plan.behavior())
 		defer srv.Close()
 		base := srv.Client().Transport
 		if s.base != nil {
@@ -105,7 +105,7 @@ func TestBrokenPromiseIsNamed(t *testing.T) {
 		}}, "all callers get the token"},
 		{"renewal slower than its window", testRun{plan: slow}, "no request waits for a renewal"},
 		{"expires_in is wrong", testRun{plan: small, change: func(srv *tokentest.Server) {
-			srv.Update(func(b *tokentest.Behaviour) { b.ExpiresIn = func(time.Duration) any { return 3600 } })
+			srv.Update(func(b *tokentest.Behavior) { b.ExpiresIn = func(time.Duration) any { return 3600 } })
 		}}, "an expired token is never sent"},
 		{"API fails", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("api", 50, tokentest.Fault{})
@@ -119,7 +119,7 @@ func TestBrokenPromiseIsNamed(t *testing.T) {
 			req.ContentLength++
 		})}, "a repeated request has its whole body"},
 		{"the user is unknown", testRun{plan: small, change: func(srv *tokentest.Server) {
-			srv.Update(func(b *tokentest.Behaviour) { b.Users = map[string]string{} })
+			srv.Update(func(b *tokentest.Behavior) { b.Users = map[string]string{} })
 		}}, "a user's request carries the user's token"},
 		{"revocation fails", testRun{plan: small, change: func(srv *tokentest.Server) {
 			srv.Fail("revoke", -1, tokentest.Fault{Status: 500})

@@ -47,8 +47,11 @@ func (r *remoteReport) locked(f func()) {
 // hooks returns hooks that count token requests and revocations.
 func (r *remoteReport) hooks() tokencache.Hooks {
 	return tokencache.Hooks{
-		FetchStarted: func(context.Context, tokencache.Fetch) { r.locked(func() { r.TokenRequests++ }) },
-		Revoked: func(_ context.Context, v tokencache.Revocation) {
+		FetchStarted: func(ctx context.Context, _ tokencache.FetchInfo) context.Context {
+			r.locked(func() { r.TokenRequests++ })
+			return ctx
+		},
+		Revoked: func(_ context.Context, v tokencache.RevocationInfo) {
 			r.locked(func() {
 				if v.Err == nil {
 					r.Revoked++

@@ -21,7 +21,7 @@ type remoteRun struct {
 
 // runRemote runs the program with the flags for a new server, and more. $URL in a flag is replaced
 // by the server's URL.
-func runRemote(t *testing.T, b tokentest.Behaviour, more ...string) *remoteRun {
+func runRemote(t *testing.T, b tokentest.Behavior, more ...string) *remoteRun {
 	t.Helper()
 	b.ClientSecret = clientSecret
 	srv := tokentest.New(b)
@@ -71,7 +71,7 @@ func (r *remoteRun) wantText(where, text string) {
 }
 
 func TestRemoteServer(t *testing.T) {
-	r := runRemote(t, tokentest.Behaviour{}, "-get", "$URL/accounts?key=hidden", "-n", "30")
+	r := runRemote(t, tokentest.Behavior{}, "-get", "$URL/accounts?key=hidden", "-n", "30")
 	r.want("exit status", r.status, exitOK)
 	r.want("stderr", r.stderr, "")
 	r.want("token requests", r.srv.Count("token"), 1)
@@ -85,7 +85,7 @@ func TestRemoteServer(t *testing.T) {
 }
 
 func TestRemoteServerJSON(t *testing.T) {
-	r := runRemote(t, tokentest.Behaviour{}, "-get", "$URL/accounts", "-json")
+	r := runRemote(t, tokentest.Behavior{}, "-get", "$URL/accounts", "-json")
 	r.want("exit status", r.status, exitOK)
 	object := oneObject(t, r.stdout)
 	for name, want := range map[string]float64{
@@ -98,7 +98,7 @@ func TestRemoteServerJSON(t *testing.T) {
 }
 
 func TestRemoteServerWithoutURLToGet(t *testing.T) {
-	r := runRemote(t, tokentest.Behaviour{ClientAuth: "client_secret_post"}, "-client-auth", "post")
+	r := runRemote(t, tokentest.Behavior{ClientAuth: "client_secret_post"}, "-client-auth", "post")
 	r.want("exit status", r.status, exitOK)
 	r.want("API requests", r.srv.Count("api"), 0)
 	r.want("token requests", r.srv.Count("token"), 1)
@@ -109,15 +109,15 @@ func TestRemoteServerFails(t *testing.T) {
 	always := func(*http.Request) bool { return true }
 	for _, row := range []struct {
 		name   string
-		server tokentest.Behaviour
+		server tokentest.Behavior
 		args   []string
 		want   string
 	}{
-		{"wrong secret", tokentest.Behaviour{}, []string{"-client-secret-env", "QUICKSTART_WRONG"}, "client was refused"},
-		{"API answers 401", tokentest.Behaviour{Unauthorized: always}, []string{"-get", "$URL/?key=hidden"}, "refused the token"},
-		{"API is not there", tokentest.Behaviour{}, []string{"-get", "http://127.0.0.1:1/?key=hidden"}, "request failed"},
-		{"no URL", tokentest.Behaviour{}, []string{"-get", "http://[::1/?key=hidden"}, "request failed"},
-		{"no revocation", tokentest.Behaviour{}, []string{"-revoke-url", "$URL/nothing"}, "shutdown"},
+		{"wrong secret", tokentest.Behavior{}, []string{"-client-secret-env", "QUICKSTART_WRONG"}, "client was refused"},
+		{"API answers 401", tokentest.Behavior{Unauthorized: always}, []string{"-get", "$URL/?key=hidden"}, "refused the token"},
+		{"API is not there", tokentest.Behavior{}, []string{"-get", "http://127.0.0.1:1/?key=hidden"}, "request failed"},
+		{"no URL", tokentest.Behavior{}, []string{"-get", "http://[::1/?key=hidden"}, "request failed"},
+		{"no revocation", tokentest.Behavior{}, []string{"-revoke-url", "$URL/nothing"}, "shutdown"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := runRemote(t, row.server, row.args...)
@@ -147,7 +147,7 @@ func TestInvalidFlags(t *testing.T) {
 		{"flag", []string{"-unknown"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			r := runRemote(t, tokentest.Behaviour{}, row.args...)
+			r := runRemote(t, tokentest.Behavior{}, row.args...)
 			r.want("exit status", r.status, exitUsage)
 			r.want("stdout", r.stdout, "")
 			r.want("has an error message", r.stderr != "", true)

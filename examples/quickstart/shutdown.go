@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/tokentest"
@@ -39,8 +40,7 @@ func (env *environment) replaceLiveToken(ctx context.Context) {
 	payments := env.cache.ClientCredentials(paymentsScope)
 	tok, err := payments.TokenContext(ctx)
 	if err == nil {
-		payments.Invalidate(tok)
-		_, err = payments.TokenContext(ctx)
+		_, err = payments.Rejected(ctx, tok, http.MethodGet+" "+env.srv.URL+"/payments")
 	}
 	if err != nil {
 		env.failed(err)

@@ -20,9 +20,9 @@ func (env *environment) storm(ctx context.Context, r *report) {
 	}
 	client := env.client(payments)
 	env.srv.ResetLog()
-	env.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = env.revokeUnder(env.goroutines) })
+	env.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = env.revokeUnder(env.goroutines) })
 	together(env.goroutines, func(i int) { env.send(ctx, client, http.MethodPost, "/payments", payment(i)) })
-	env.srv.Update(func(b *tokentest.Behaviour) { b.Unauthorized = nil })
+	env.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = nil })
 
 	r.StormRequests = env.goroutines
 	r.StormTokenRequests = env.count(asksFor(paymentsScope))
@@ -31,7 +31,7 @@ func (env *environment) storm(ctx context.Context, r *report) {
 	r.StormBodies = env.intactPayments()
 }
 
-// revokeUnder returns a function for Behaviour.Unauthorized. It holds n requests until the last of
+// revokeUnder returns a function for Behavior.Unauthorized. It holds n requests until the last of
 // them has arrived, and then revokes their token before the API checks it. It does not hold later
 // requests, which carry a new token.
 func (env *environment) revokeUnder(n int) func(*http.Request) bool {

@@ -13,9 +13,9 @@ import (
 	"strings"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/sensibill"
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A demo is a server, a cache that uses it, and the steps to run.
@@ -24,7 +24,7 @@ type demo struct {
 	clientKey string
 	cache     *tokencache.Cache
 	base      http.RoundTripper
-	server    *tokentest.Emulator
+	server    *emulator.Emulator
 	showBody  func(path string) bool // whether to show the answer to a request; nil: always
 	steps     []step
 	broken    []string
@@ -49,7 +49,7 @@ func (s step) expects(got []string) bool {
 func (d *demo) close() { d.server.Close() }
 
 // transcript returns the exchanges so far, without the answers that must not be shown.
-func (d *demo) transcript() []tokentest.Exchange {
+func (d *demo) transcript() []emulator.Exchange {
 	list := d.server.Transcript()
 	for i := range list {
 		if d.showBody != nil && !d.showBody(list[i].Path) {
@@ -70,7 +70,7 @@ func (d *demo) setUp(o sensibill.Options, clientKey, clientSecret string) (err e
 
 // emulated returns a demo that uses an emulator.
 func emulated() (*demo, error) {
-	e := sensibilltest.New(sensibilltest.Behaviour{})
+	e := sensibilltest.New(sensibilltest.Behavior{})
 	d := &demo{server: e.Emulator}
 	o := sensibill.Options{BaseURL: e.BaseURL(), RedirectURI: sensibilltest.RedirectURI, CredentialType: sensibilltest.BankType}
 	if err := d.setUp(o, sensibilltest.ClientKey, sensibilltest.ClientSecret); err != nil {

@@ -20,7 +20,7 @@ import (
 	"io"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
-	"github.com/tokencache/tokencache/tokentest"
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 var example = show.Program{
@@ -69,7 +69,7 @@ func (d *demo) run(ctx context.Context, text io.Writer) {
 }
 
 // summary returns the parts of the exchanges that are compared.
-func summary(list []tokentest.Exchange) []string {
+func summary(list []emulator.Exchange) []string {
 	var out []string
 	for _, x := range list {
 		line := fmt.Sprintf("%s %s", x.Method, x.Path)

@@ -9,8 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/sensibill"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // remote returns a demo that uses the server named by the environment, or nil if it names none. The
@@ -39,7 +39,7 @@ func remote(getenv func(string) string) (*demo, error) {
 	if err != nil || target.Host == "" || target.Scheme != "https" && target.Hostname() != "127.0.0.1" {
 		return nil, errors.New("SENSIBILL_BASE_URL is not an https URL")
 	}
-	d := &demo{server: tokentest.NewEmulator(&httputil.ReverseProxy{
+	d := &demo{server: emulator.New(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host}) },
 		// On a new connection, net/http does not repeat a request.
 		Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment},

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache/examples/internal/show"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // runProgram runs the program with an environment and returns what it printed and its exit status.
@@ -48,7 +48,7 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 	if status != show.OK || stderr != "" || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("exit status %d: %s", status, stderr)
 	}
-	var list []tokentest.Exchange
+	var list []emulator.Exchange
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list) != 24 {
 		t.Fatalf("got %d exchanges, %v; want 24", len(list), err)
 	}
@@ -62,7 +62,7 @@ func TestTheTranscriptAsJSON(t *testing.T) {
 
 // An emulator stands in for Sensibill.
 func TestARemoteServer(t *testing.T) {
-	e := sensibilltest.New(sensibilltest.Behaviour{})
+	e := sensibilltest.New(sensibilltest.Behavior{})
 	defer e.Close()
 	bob := sensibilltest.DefaultUsers()[1]
 	for _, row := range []struct {

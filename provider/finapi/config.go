@@ -67,7 +67,7 @@ func Config(o Options, clientID, clientSecret string) tokencache.Config {
 	cfg := tokencache.Config{
 		TokenURL: o.endpoint("token"), RevokeURL: o.endpoint("revoke"),
 		ClientID: clientID, Auth: tokencache.ClientSecretPost(clientSecret),
-		Dialect: Dialect(o),
+		Dialect: dialect(o),
 	}
 	if o.AcceptLanguage != "" {
 		cfg.Header = http.Header{"Accept-Language": {o.AcceptLanguage}}

@@ -16,9 +16,8 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect returns what finAPI does differently from the RFCs. [Config] includes it; call Dialect
-// only to build a configuration without Config.
-func Dialect(o Options) tokencache.Dialect {
+// dialect returns what finAPI does differently from the RFCs.
+func dialect(o Options) tokencache.Dialect {
 	return tokencache.Dialect{Lifetime: lifetime, Failure: failure, Revocation: o.revocation}
 }
 
@@ -84,12 +83,12 @@ func Problems(err error) []Problem {
 }
 
 // revocation returns the request that revokes a token, authenticated by the client's own token.
-func (o Options) revocation(ctx context.Context, c *tokencache.Cache, token, hint string) (*http.Request, error) {
-	client, err := c.ClientCredentials().TokenContext(ctx)
+func (o Options) revocation(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+	client, err := r.ClientToken(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("finapi: a revocation needs the client's own token: %w", err)
 	}
-	params := url.Values{"token": {token}, "token_type_hint": {hint}}.Encode()
+	params := url.Values{"token": {r.Token}, "token_type_hint": {r.Hint}}.Encode()
 	body, query := params, ""
 	if o.Version == V1 {
 		body, query = query, params

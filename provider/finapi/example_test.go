@@ -11,7 +11,7 @@ import (
 )
 
 func ExampleConfig() {
-	api := finapitest.New(finapitest.Behaviour{}) // a real program uses finapi.Options{} instead
+	api := finapitest.New(finapitest.Behavior{}) // a real program uses finapi.Options{} instead
 	defer api.Close()
 	ctx := context.Background()
 

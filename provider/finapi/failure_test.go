@@ -60,7 +60,7 @@ func TestRefusalsAreTypedAndPermanent(t *testing.T) {
 		{"nonsense", "client_credentials", 400, `{"errors":"none","error":{"a":1},"requestId":7}`, "", nil, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, finapitest.Behaviour{}, respondWith(row.status, row.body), func(w *world) {
+			inBubble(t, finapitest.Behavior{}, respondWith(row.status, row.body), func(w *world) {
 				src := w.cache.ClientCredentials()
 				if row.grant == "password" {
 					src = w.cache.Password("alice", "wonderland")
@@ -91,7 +91,7 @@ func TestRefusalsAreTypedAndPermanent(t *testing.T) {
 }
 
 func TestProblemsReturnsEveryError(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, respondWith(400, errorsBody("FIRST", "BUSINESS")), func(w *world) {
+	inBubble(t, finapitest.Behavior{}, respondWith(400, errorsBody("FIRST", "BUSINESS")), func(w *world) {
 		_, err := w.cache.ClientCredentials().Token()
 		got := fmt.Sprintf("%+v", finapi.Problems(err))
 		want := "[{Message:so ist es Code:FIRST Type:BUSINESS} {Message: Code:SECOND Type:TECHNICAL}]"
@@ -109,7 +109,7 @@ func TestProblemsReturnsEveryError(t *testing.T) {
 }
 
 func TestAWrongPasswordDoesNotLockTheUser(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 3}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{MaxLoginAttempts: 3}, nil, func(w *world) {
 		wrong := w.cache.Password("alice", "looking-glass")
 		for range 1000 {
 			if _, err := wrong.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
@@ -125,7 +125,7 @@ func TestAWrongPasswordDoesNotLockTheUser(t *testing.T) {
 }
 
 func TestALockedUserIsNotRetriedUntilThePasswordChanges(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 1}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{MaxLoginAttempts: 1}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		if _, err := w.cache.Password("alice", "looking-glass").Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
@@ -152,15 +152,15 @@ func TestALockedUserIsNotRetriedUntilThePasswordChanges(t *testing.T) {
 }
 
 func TestAnUnverifiedUserIsATypedError(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{Unverified: map[string]bool{"alice": true}}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{Unverified: map[string]bool{"alice": true}}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		_, err := alice.Token()
 		var failed *tokencache.Error
 		if !errors.As(err, &failed) || failed.StatusCode != http.StatusForbidden || failed.Code != "USER_NOT_VERIFIED" || !failed.Permanent {
 			w.Fatalf("got %v, want a permanent 403 USER_NOT_VERIFIED", err)
 		}
-		w.srv.Update(func(b *finapitest.Behaviour) { b.Unverified = nil })
-		alice.Reset()
+		w.srv.Update(func(b *finapitest.Behavior) { b.Unverified = nil })
+		w.reset(alice)
 		w.wantCall(alice, "/api/v1/accounts", http.StatusOK)
 	})
 }
@@ -168,7 +168,7 @@ func TestAnUnverifiedUserIsATypedError(t *testing.T) {
 // A 401 from the token endpoint concerns the client, whatever its error code, and so every user.
 func TestAWrongClientSecretHoldsOffEveryUser(t *testing.T) {
 	for _, name := range []string{"invalid_client", "unauthorized"} {
-		inBubble(t, finapitest.Behaviour{Error401: name, ClientSecret: "another"}, nil, func(w *world) {
+		inBubble(t, finapitest.Behavior{Error401: name, ClientSecret: "another"}, nil, func(w *world) {
 			for i := range 50 {
 				_, err := w.cache.Password(fmt.Sprint("user-", i), "wonderland").Token()
 				if !errors.Is(err, tokencache.ErrInvalidClient) || errors.Is(err, tokencache.ErrInvalidGrant) {
@@ -184,16 +184,16 @@ func TestAWrongClientSecretHoldsOffEveryUser(t *testing.T) {
 
 // A 401 concerns the client only. Read as invalid_grant it would cost the refresh token.
 func TestAWrongClientSecretDoesNotDiscardTheRefreshToken(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{Error401: "unauthorized"}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{Error401: "unauthorized"}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		time.Sleep(2 * time.Hour)
-		w.srv.Update(func(b *finapitest.Behaviour) { b.ClientSecret = "another" })
+		w.srv.Update(func(b *finapitest.Behavior) { b.ClientSecret = "another" })
 		if _, err := alice.Token(); !errors.Is(err, tokencache.ErrInvalidClient) {
 			w.Errorf("got %v, want ErrInvalidClient", err)
 		}
-		w.srv.Update(func(b *finapitest.Behaviour) { b.ClientSecret = "client-secret" })
-		alice.Reset()
+		w.srv.Update(func(b *finapitest.Behavior) { b.ClientSecret = "client-secret" })
+		w.reset(alice)
 		w.wantCall(alice, "/api/v1/accounts", http.StatusOK)
 		w.wantGrants("password refresh_token refresh_token")
 	})
@@ -202,8 +202,8 @@ func TestAWrongClientSecretDoesNotDiscardTheRefreshToken(t *testing.T) {
 // 510 asks for another authentication step at the bank, 451 for a web form.
 func TestOnlyA401RenewsTheToken(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 422, 423, 451, 500, 501, 510} {
-		inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
-			w.srv.Update(func(b *finapitest.Behaviour) {
+		inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
+			w.srv.Update(func(b *finapitest.Behavior) {
 				b.API = http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) })
 			})
 			alice := w.cache.Password("alice", "wonderland")
@@ -219,7 +219,7 @@ func TestOnlyA401RenewsTheToken(t *testing.T) {
 }
 
 func TestAWrongRoleDoesNotRenewTheToken(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		for range 3 {
 			w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/clientConfiguration", http.StatusForbidden)
 			w.wantCall(w.cache.ClientCredentials(), "/api/v1/accounts", http.StatusForbidden)
@@ -229,7 +229,7 @@ func TestAWrongRoleDoesNotRenewTheToken(t *testing.T) {
 }
 
 func TestATokenIsReplacedAfterA401(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		for range 3 {
 			w.wantCall(alice, "/api/accounts", http.StatusOK)
@@ -240,7 +240,7 @@ func TestATokenIsReplacedAfterA401(t *testing.T) {
 }
 
 func TestTheWrongVersionIsAPermanent403(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		o := w.srv.Options()
 		o.Version = finapi.V1 + finapi.V2 - o.Version // the other one
 		_, err := w.newReplica(o, nil).cache.ClientCredentials().Token()

@@ -14,9 +14,9 @@ import (
 	"testing/synctest"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // A world is an emulated finAPI and one replica that uses it.
@@ -51,7 +51,7 @@ func (d *lockedBuffer) String() string {
 }
 
 // inBubble runs test in a synctest bubble. change, unless nil, is applied to the configuration.
-func inBubble(t *testing.T, b finapitest.Behaviour, change func(*tokencache.Config), test func(w *world)) {
+func inBubble(t *testing.T, b finapitest.Behavior, change func(*tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := finapitest.NewPipe(b)
@@ -64,7 +64,7 @@ func inBubble(t *testing.T, b finapitest.Behaviour, change func(*tokencache.Conf
 }
 
 // bothVersions runs test against both versions of Access.
-func bothVersions(t *testing.T, b finapitest.Behaviour, test func(w *world)) {
+func bothVersions(t *testing.T, b finapitest.Behavior, test func(w *world)) {
 	t.Helper()
 	for _, version := range []finapi.Version{finapi.V1, finapi.V2} {
 		t.Run(fmt.Sprintf("V%d", version+1), func(t *testing.T) {
@@ -81,9 +81,9 @@ func (w *world) newReplica(o finapi.Options, change func(*tokencache.Config)) re
 	cfg := finapi.Config(o, "client-id", "client-secret")
 	cfg.HTTPClient = w.srv.Client()
 	cfg.Logger = slog.New(slog.NewTextHandler(output, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.Fetch) { fmt.Fprintf(output, "%+v %#v\n", f, f) }
-	cfg.Hooks.Revoked = func(_ context.Context, r tokencache.Revocation) { fmt.Fprintf(output, "%+v %#v\n", r, r) }
-	cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOff) { fmt.Fprintf(output, "%+v %#v\n", h, h) }
+	cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.FetchInfo) { fmt.Fprintf(output, "%+v %#v\n", f, f) }
+	cfg.Hooks.Revoked = func(_ context.Context, r tokencache.RevocationInfo) { fmt.Fprintf(output, "%+v %#v\n", r, r) }
+	cfg.Hooks.HoldOff = func(_ context.Context, h tokencache.HoldOffInfo) { fmt.Fprintf(output, "%+v %#v\n", h, h) }
 	if change != nil {
 		change(&cfg)
 	}
@@ -128,6 +128,14 @@ func (w *world) token(src *tokencache.Source) string {
 	return tok.AccessToken
 }
 
+// reset ends the hold-off of src.
+func (w *world) reset(src *tokencache.Source) {
+	w.Helper()
+	if err := src.Reset(w.Context()); err != nil {
+		w.Error(err)
+	}
+}
+
 // flow takes a cache through its life cycle: the client's token, a user's token, a refresh, a call
 // to a service, and Shutdown.
 func (w *world) flow() {
@@ -139,7 +147,9 @@ func (w *world) flow() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	alice.Invalidate(tok)
+	if _, err := alice.Rejected(w.Context(), tok, "GET "+w.srv.URL+"/api/accounts"); err != nil {
+		w.Fatal(err)
+	}
 	w.wantCall(alice, "/api/accounts", http.StatusOK)
 	if err := w.cache.Shutdown(w.Context()); err != nil {
 		w.Error(err)
@@ -147,8 +157,8 @@ func (w *world) flow() {
 }
 
 // requests returns the exchanges whose path ends in suffix.
-func (w *world) requests(suffix string) []tokentest.Exchange {
-	return slices.DeleteFunc(w.srv.Transcript(), func(x tokentest.Exchange) bool { return !strings.HasSuffix(x.Path, suffix) })
+func (w *world) requests(suffix string) []emulator.Exchange {
+	return slices.DeleteFunc(w.srv.Transcript(), func(x emulator.Exchange) bool { return !strings.HasSuffix(x.Path, suffix) })
 }
 
 // grants returns the grant types of the token requests, in order.

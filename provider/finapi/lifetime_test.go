@@ -11,7 +11,7 @@ import (
 
 func TestTheLifetimeComesFromExpiresIn(t *testing.T) {
 	for _, lifetime := range []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 57 * 365 * 24 * time.Hour} {
-		inBubble(t, finapitest.Behaviour{ClientLifetime: lifetime}, nil, func(w *world) {
+		inBubble(t, finapitest.Behavior{ClientLifetime: lifetime}, nil, func(w *world) {
 			tok, err := w.cache.ClientCredentials().Token()
 			if err != nil {
 				w.Fatal(err)
@@ -24,7 +24,7 @@ func TestTheLifetimeComesFromExpiresIn(t *testing.T) {
 }
 
 func TestExpiresInZeroMeansNever(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{ClientLifetime: -1}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{ClientLifetime: -1}, nil, func(w *world) {
 		app := w.cache.ClientCredentials()
 		for range 20 {
 			w.wantCall(app, "/api/v1/clientConfiguration", http.StatusOK)
@@ -46,7 +46,7 @@ func TestExpiresInZeroMeansNever(t *testing.T) {
 
 func TestMaxAgeLimitsATokenThatNeverExpires(t *testing.T) {
 	limit := func(cfg *tokencache.Config) { cfg.MaxAge = time.Hour }
-	inBubble(t, finapitest.Behaviour{ClientLifetime: -1}, limit, func(w *world) {
+	inBubble(t, finapitest.Behavior{ClientLifetime: -1}, limit, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		time.Sleep(2 * time.Hour)
 		w.token(w.cache.ClientCredentials())
@@ -58,7 +58,7 @@ func TestMaxAgeLimitsATokenThatNeverExpires(t *testing.T) {
 // whether expires_in is the remaining or the whole lifetime.
 func TestFewRequestsWhileTheSameTokenIsAboutToExpire(t *testing.T) {
 	for _, whole := range []bool{false, true} {
-		b := finapitest.Behaviour{WholeLifetime: whole}
+		b := finapitest.Behavior{WholeLifetime: whole}
 		inBubble(t, b, nil, func(w *world) {
 			app := w.cache.ClientCredentials()
 			w.token(app)
@@ -88,7 +88,7 @@ func TestFewRequestsWhileTheSameTokenIsAboutToExpire(t *testing.T) {
 // expires_in is 0.
 func TestAReplicaThatStartsJustBeforeTheExpiryServesEveryRequest(t *testing.T) {
 	for _, left := range []time.Duration{3 * time.Second, 1500 * time.Millisecond, 500 * time.Millisecond} {
-		inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())
 			time.Sleep(time.Hour - left)
 			other := w.newReplica(w.srv.Options(), nil)

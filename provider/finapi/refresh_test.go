@@ -15,7 +15,7 @@ import (
 func TestAUsersTokenIsRefreshedWithTheRefreshToken(t *testing.T) {
 	for _, kind := range []string{"same", "new", "none"} {
 		t.Run(kind, func(t *testing.T) {
-			inBubble(t, finapitest.Behaviour{Refresh: kind}, nil, func(w *world) {
+			inBubble(t, finapitest.Behavior{Refresh: kind}, nil, func(w *world) {
 				alice := w.cache.Password("alice", "wonderland")
 				for range 3 {
 					w.wantCall(alice, "/api/v1/accounts", http.StatusOK)
@@ -33,7 +33,7 @@ func TestAUsersTokenIsRefreshedWithTheRefreshToken(t *testing.T) {
 }
 
 func TestTheClientsTokenIsRenewedWithoutARefreshToken(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		for range 2 {
 			w.wantCall(w.cache.ClientCredentials(), "/api/v1/clientConfiguration", http.StatusOK)
 			time.Sleep(2 * time.Hour)
@@ -43,7 +43,7 @@ func TestTheClientsTokenIsRenewedWithoutARefreshToken(t *testing.T) {
 }
 
 func TestAUserWithoutARefreshTokenLogsInAgain(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{NoRefreshTokens: true}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{NoRefreshTokens: true}, nil, func(w *world) {
 		for range 2 {
 			w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/accounts", http.StatusOK)
 			time.Sleep(2 * time.Hour)
@@ -56,7 +56,7 @@ func TestAUserWithoutARefreshTokenLogsInAgain(t *testing.T) {
 func TestARefusedRefreshTokenFallsBackToThePassword(t *testing.T) {
 	for _, code := range []string{"BAD_REQUEST", "INVALID_TOKEN", "UNAUTHORIZED_ACCESS", "INVALID_REFRESH_TOKEN"} {
 		t.Run(code, func(t *testing.T) {
-			b := finapitest.Behaviour{RefreshLifetime: 90 * time.Minute, Code400: code}
+			b := finapitest.Behavior{RefreshLifetime: 90 * time.Minute, Code400: code}
 			inBubble(t, b, nil, func(w *world) {
 				alice := w.cache.Password("alice", "wonderland")
 				w.wantCall(alice, "/api/v1/accounts", http.StatusOK)
@@ -69,7 +69,7 @@ func TestARefusedRefreshTokenFallsBackToThePassword(t *testing.T) {
 }
 
 func TestASavedRefreshTokenContinuesTheSession(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		w.token(w.cache.Password("alice", "wonderland"))
 		var saved oauth2.Token
 		for _, t := range w.srv.Tokens() {
@@ -78,9 +78,9 @@ func TestASavedRefreshTokenContinuesTheSession(t *testing.T) {
 			}
 		}
 		other := w.newReplica(w.srv.Options(), nil)
-		w.wantCall(other.cache.RefreshToken("session", &saved), "/api/v1/accounts", http.StatusOK)
+		w.wantCall(other.cache.Session("session", &saved), "/api/v1/accounts", http.StatusOK)
 		w.wantGrants("password refresh_token")
-		if err := other.cache.RefreshToken("session", &saved).Revoke(w.Context()); err != nil {
+		if err := other.cache.Session("session", &saved).Revoke(w.Context()); err != nil {
 			w.Error(err)
 		}
 		for _, t := range w.srv.Live() {
@@ -92,7 +92,7 @@ func TestASavedRefreshTokenContinuesTheSession(t *testing.T) {
 }
 
 func TestPasswordFuncIsCalledOncePerLogin(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{NoRefreshTokens: true}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{NoRefreshTokens: true}, nil, func(w *world) {
 		asked := 0
 		ask := func(_ context.Context) (string, error) { asked++; return "wonderland", nil }
 		for range 3 {

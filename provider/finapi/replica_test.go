@@ -25,7 +25,7 @@ func sharing(w *world) (one, other replica) {
 }
 
 func TestAReplicaRecoversWhenAnotherShutsDown(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		one, other := sharing(w)
 		if err := one.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
@@ -47,7 +47,7 @@ func TestAReplicaRecoversWhenAnotherShutsDown(t *testing.T) {
 
 // The second replica sends no request in between, so it cannot know that its tokens were revoked.
 func TestReplicasThatShutDownInTurnLeaveNoLiveToken(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{Users: map[string]string{"alice": "wonderland", "bob": "builder", "carol": "christmas"}}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{Users: map[string]string{"alice": "wonderland", "bob": "builder", "carol": "christmas"}}, func(w *world) {
 		one, other := w.replica, w.newReplica(w.srv.Options(), nil)
 		w.token(one.cache.ClientCredentials())
 		w.token(other.cache.ClientCredentials())
@@ -69,8 +69,8 @@ func TestReplicasThatShutDownTogetherLeaveNoLiveToken(t *testing.T) {
 		users[fmt.Sprint("user-", i)] = fmt.Sprint("password-", i)
 	}
 	for range 5 {
-		bothVersions(t, finapitest.Behaviour{Users: users}, func(w *world) {
-			w.srv.Update(func(b *finapitest.Behaviour) {
+		bothVersions(t, finapitest.Behavior{Users: users}, func(w *world) {
+			w.srv.Update(func(b *finapitest.Behavior) {
 				b.Drop = func(*http.Request) bool { time.Sleep(rand.N(time.Second)); return false }
 			})
 			var replicas []replica
@@ -97,7 +97,7 @@ func TestReplicasThatShutDownTogetherLeaveNoLiveToken(t *testing.T) {
 }
 
 func TestCloseLeavesTheTokensToTheOtherReplicas(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		one, other := sharing(w)
 		if err := one.cache.Close(); err != nil {
 			w.Error(err)
@@ -114,7 +114,7 @@ func TestCloseLeavesTheTokensToTheOtherReplicas(t *testing.T) {
 // valid token until the revoked one would have expired. It must not flood the token endpoint in the
 // meantime, and must recover afterwards.
 func TestFewRequestsWhenARevokedTokenIsIssuedAgain(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{RevokedAgain: true, NoRefreshTokens: true}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{RevokedAgain: true, NoRefreshTokens: true}, nil, func(w *world) {
 		one, other := sharing(w)
 		if err := one.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)

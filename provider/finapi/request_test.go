@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
 	"github.com/tokencache/tokencache/provider/finapi/finapitest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 func TestEveryTokenRequestCarriesTheClientCredentials(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow()
 		w.wantGrants("client_credentials password refresh_token")
 		for _, x := range w.requests("/oauth/token") {
@@ -27,7 +27,7 @@ func TestEveryTokenRequestCarriesTheClientCredentials(t *testing.T) {
 }
 
 func TestTokenParametersAreInTheBody(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow()
 		for _, x := range w.requests("/oauth/token") {
 			if len(x.Query) != 0 {
@@ -38,7 +38,7 @@ func TestTokenParametersAreInTheBody(t *testing.T) {
 }
 
 func TestTokenRequestsAreForms(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow() // the emulator answers 415 to anything else
 		for _, x := range w.requests("/oauth/token") {
 			if x.Status != http.StatusOK || !slices.Contains(x.Header, "Content-Type") {
@@ -49,14 +49,14 @@ func TestTokenRequestsAreForms(t *testing.T) {
 }
 
 func TestTheClientIsAuthorizedWithClientCredentials(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		w.wantCall(w.cache.ClientCredentials(), "/api/v1/clientConfiguration", http.StatusOK)
 		w.wantGrants("client_credentials")
 	})
 }
 
 func TestAUserIsAuthorizedWithThePassword(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/users", http.StatusOK)
 		x := w.requests("/oauth/token")[0]
 		if x.Body["grant_type"] != "password" || x.Body["username"] != "alice" || x.Body["password"] != "[redacted]" {
@@ -66,7 +66,7 @@ func TestAUserIsAuthorizedWithThePassword(t *testing.T) {
 }
 
 func TestEveryServiceCallCarriesAnAccessToken(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		for range 3 {
 			w.wantCall(alice, "/api/v1/accounts", http.StatusOK) // 401 without one
@@ -75,9 +75,9 @@ func TestEveryServiceCallCarriesAnAccessToken(t *testing.T) {
 }
 
 func TestTheSchemeIsBearerThoughTokenTypeIsLowerCase(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		var sent string
-		w.srv.Update(func(b *finapitest.Behaviour) {
+		w.srv.Update(func(b *finapitest.Behavior) {
 			b.API = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { sent = r.Header.Get("Authorization") })
 		})
 		alice := w.cache.Password("alice", "wonderland")
@@ -92,7 +92,7 @@ func TestTheSchemeIsBearerThoughTokenTypeIsLowerCase(t *testing.T) {
 }
 
 func TestTheAccessTokenIsNeverARequestParameter(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow()
 		for _, x := range w.srv.Transcript() {
 			if _, ok := x.Query["access_token"]; ok {
@@ -106,7 +106,7 @@ func TestTheAccessTokenIsNeverARequestParameter(t *testing.T) {
 }
 
 func TestATokenIsRequestedOnceAndReused(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
 		for range 100 {
 			w.wantCall(w.cache.Password("alice", "wonderland"), "/api/v1/accounts", http.StatusOK)
 		}
@@ -127,8 +127,8 @@ func TestOneClientServesAccessAndWebForm(t *testing.T) {
 			t.Errorf("Origins(%v): got %v, want %v", o.options, got, o.want)
 		}
 	}
-	inBubble(t, finapitest.Behaviour{}, nil, func(w *world) {
-		webForm, other := finapitest.NewPipe(finapitest.Behaviour{}), finapitest.NewPipe(finapitest.Behaviour{})
+	inBubble(t, finapitest.Behavior{}, nil, func(w *world) {
+		webForm, other := finapitest.NewPipe(finapitest.Behavior{}), finapitest.NewPipe(finapitest.Behavior{})
 		defer webForm.Close()
 		defer other.Close()
 		client := &http.Client{Transport: &tokencache.Transport{
@@ -143,7 +143,7 @@ func TestOneClientServesAccessAndWebForm(t *testing.T) {
 			resp.Body.Close()
 		}
 		sawToken := func(e *finapitest.Emulator) bool {
-			return slices.ContainsFunc(e.Transcript(), func(x tokentest.Exchange) bool {
+			return slices.ContainsFunc(e.Transcript(), func(x emulator.Exchange) bool {
 				return x.Path == "/api/webForms" && slices.Contains(x.Header, "Authorization")
 			})
 		}

@@ -22,11 +22,11 @@ func withRequestID(ctx context.Context, id string) context.Context {
 
 // withIDs runs test with a cache that takes its request IDs from the context. saw holds the IDs
 // that finAPI received.
-func withIDs(t *testing.T, b finapitest.Behaviour, test func(w *world, saw *[]string)) {
+func withIDs(t *testing.T, b finapitest.Behavior, test func(w *world, saw *[]string)) {
 	t.Helper()
 	bothVersions(t, b, func(w *world) {
 		var saw []string
-		w.srv.Update(func(b *finapitest.Behaviour) {
+		w.srv.Update(func(b *finapitest.Behavior) {
 			b.Drop = func(r *http.Request) bool {
 				if strings.Contains(r.URL.Path, "/oauth/") {
 					saw = append(saw, r.Header.Get("X-Request-Id"))
@@ -43,7 +43,7 @@ func withIDs(t *testing.T, b finapitest.Behaviour, test func(w *world, saw *[]st
 }
 
 func TestTheRequestIDIsSentWithTokenAndRevocationRequests(t *testing.T) {
-	withIDs(t, finapitest.Behaviour{}, func(w *world, saw *[]string) {
+	withIDs(t, finapitest.Behavior{}, func(w *world, saw *[]string) {
 		longest := strings.Repeat("x", 255)
 		alice := w.cache.Password("alice", "wonderland")
 		if _, err := alice.TokenContext(withRequestID(w.Context(), longest)); err != nil {
@@ -63,7 +63,7 @@ func TestTheRequestIDIsSentWithTokenAndRevocationRequests(t *testing.T) {
 
 func TestAnInvalidRequestIDIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	for _, id := range []string{strings.Repeat("x", 256), "two\r\nlines"} {
-		withIDs(t, finapitest.Behaviour{}, func(w *world, saw *[]string) {
+		withIDs(t, finapitest.Behavior{}, func(w *world, saw *[]string) {
 			alice := w.cache.Password("alice", "wonderland")
 			w.token(alice)
 			time.Sleep(2 * time.Hour)
@@ -75,7 +75,7 @@ func TestAnInvalidRequestIDIsRefusedBeforeAnythingIsSent(t *testing.T) {
 				w.Errorf("%d requests were sent", len(*saw))
 			}
 			// The refresh token was not sent, so it can still be used.
-			alice.Reset()
+			w.reset(alice)
 			w.token(alice)
 			w.wantGrants("password refresh_token")
 		})
@@ -83,7 +83,7 @@ func TestAnInvalidRequestIDIsRefusedBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestTheRequestIDIsInEveryError(t *testing.T) {
-	withIDs(t, finapitest.Behaviour{}, func(w *world, _ *[]string) {
+	withIDs(t, finapitest.Behavior{}, func(w *world, _ *[]string) {
 		for id, src := range map[string]*tokencache.Source{
 			"mine": w.cache.Password("alice", "looking-glass"),
 			"":     w.cache.Password("bob", "looking-glass"),
@@ -101,7 +101,7 @@ func TestTheRequestIDIsInEveryError(t *testing.T) {
 }
 
 func TestAcceptLanguageIsSent(t *testing.T) {
-	withIDs(t, finapitest.Behaviour{}, func(w *world, _ *[]string) {
+	withIDs(t, finapitest.Behavior{}, func(w *world, _ *[]string) {
 		w.flow()
 		for _, x := range w.requests("/oauth/token") {
 			if !slices.Contains(x.Header, "Accept-Language") {

@@ -27,7 +27,7 @@ func (w *world) hints() string {
 }
 
 func TestTheTokenIsInTheQueryOfV1AndInTheFormOfV2(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow()
 		for _, x := range w.requests("/oauth/revoke") {
 			want, other := x.Query, x.Body
@@ -42,7 +42,7 @@ func TestTheTokenIsInTheQueryOfV1AndInTheFormOfV2(t *testing.T) {
 }
 
 func TestRevocationSendsTheTokenTypeHint(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		if err := alice.Revoke(w.Context()); err != nil {
@@ -56,13 +56,13 @@ func TestRevocationSendsTheTokenTypeHint(t *testing.T) {
 
 func TestUsersAreRevokedFirstAndTheClientLast(t *testing.T) {
 	users := map[string]string{"alice": "1", "bob": "2", "carol": "3"}
-	bothVersions(t, finapitest.Behaviour{Users: users, NoRefreshTokens: true}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{Users: users, NoRefreshTokens: true}, func(w *world) {
 		w.token(w.cache.ClientCredentials())
 		for user, password := range users {
 			w.token(w.cache.Password(user, password))
 		}
 		var last []finapitest.Token // the live tokens when the last revocation arrives
-		w.srv.Update(func(b *finapitest.Behaviour) {
+		w.srv.Update(func(b *finapitest.Behavior) {
 			b.Drop = func(*http.Request) bool {
 				if w.srv.Count("/oauth/revoke") == 1+len(users) {
 					last = w.srv.Live()
@@ -81,7 +81,7 @@ func TestUsersAreRevokedFirstAndTheClientLast(t *testing.T) {
 }
 
 func TestRevocationIsAuthenticatedByTheClientsToken(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.flow() // the emulator answers 403 to a user's token, and 401 to none
 		for _, x := range w.requests("/oauth/revoke") {
 			if x.Status != http.StatusOK {
@@ -93,7 +93,7 @@ func TestRevocationIsAuthenticatedByTheClientsToken(t *testing.T) {
 }
 
 func TestTheClientsTokenIsFetchedForTheRevocationAndRevokedToo(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		w.token(w.cache.Password("alice", "wonderland"))
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
@@ -108,7 +108,7 @@ func TestTheClientsTokenIsFetchedForTheRevocationAndRevokedToo(t *testing.T) {
 
 func TestReplacedTokensAreRevokedToo(t *testing.T) {
 	for _, kind := range []string{"same", "new", "none"} {
-		inBubble(t, finapitest.Behaviour{Refresh: kind}, nil, func(w *world) {
+		inBubble(t, finapitest.Behavior{Refresh: kind}, nil, func(w *world) {
 			alice := w.cache.Password("alice", "wonderland")
 			for range 3 {
 				w.token(alice)
@@ -123,7 +123,7 @@ func TestReplacedTokensAreRevokedToo(t *testing.T) {
 }
 
 func TestRevokingAnUnknownTokenSucceeds(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
 		w.token(alice)
 		w.srv.ChangePassword("alice", "new") // revokes her tokens
@@ -135,18 +135,18 @@ func TestRevokingAnUnknownTokenSucceeds(t *testing.T) {
 
 // In V1 the token is in the URL of the request, and net/http puts the URL into its errors.
 func TestTheTokenInTheURLIsNeverShown(t *testing.T) {
-	bothVersions(t, finapitest.Behaviour{}, func(w *world) {
+	bothVersions(t, finapitest.Behavior{}, func(w *world) {
 		for _, loopback := range []bool{false, true} {
 			srv, r := w.srv, w.replica
 			if loopback {
-				srv = finapitest.New(finapitest.Behaviour{Version: w.srv.Options().Version})
+				srv = finapitest.New(finapitest.Behavior{Version: w.srv.Options().Version})
 				defer srv.Close()
 				r = w.newReplica(srv.Options(), func(cfg *tokencache.Config) { cfg.HTTPClient = srv.Client() })
 			}
 			alice := r.cache.Password("alice", "wonderland")
 			w.token(alice)
 			w.token(r.cache.ClientCredentials())
-			srv.Update(func(b *finapitest.Behaviour) {
+			srv.Update(func(b *finapitest.Behavior) {
 				b.Drop = func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/revoke") }
 			})
 			revoked := alice.Revoke(w.Context())
@@ -187,7 +187,7 @@ func TestTheTokenInTheURLIsNeverShown(t *testing.T) {
 // finAPI's 401 reads "Invalid access token: " and the token.
 func TestATokenThatA401QuotesIsRedacted(t *testing.T) {
 	for _, misspelled := range []bool{false, true} {
-		bothVersions(t, finapitest.Behaviour{Misspelt: misspelled}, func(w *world) {
+		bothVersions(t, finapitest.Behavior{Misspelled: misspelled}, func(w *world) {
 			var quoted string
 			refuseRevocations := func(cfg *tokencache.Config) {
 				cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {

@@ -68,7 +68,7 @@ func Config(o Options, clientID, clientSecret string) tokencache.Config {
 		Header:    o.header(),
 		MaxAge:    maxAge,
 		MaxIdle:   maxIdle,
-		Dialect:   Dialect(o),
+		Dialect:   dialect(o),
 	}
 }
 

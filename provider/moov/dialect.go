@@ -13,30 +13,29 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect returns what Moov does differently from the RFCs. [Config] includes it. The only option
-// that it uses is JSON.
-func Dialect(o Options) tokencache.Dialect {
+// dialect returns what Moov does differently from the RFCs. The only option that it uses is JSON.
+func dialect(o Options) tokencache.Dialect {
 	return tokencache.Dialect{
 		JSON: o.JSON,
 		// For years the documentation had "opaque"; the official Go client also mentions JWT.
 		TokenTypes: []string{"opaque", "jwt"},
-		Lifetime:   Lifetime,
+		Lifetime:   lifetime,
 		Failure:    readFailure,
 	}
 }
 
-// Lifetime reads expires_in, which Moov's own sources describe both as a number of seconds and as a
+// lifetime reads expires_in, which Moov's own sources describe both as a number of seconds and as a
 // Unix timestamp. No plausible value can be both, so the number decides:
 //
 //   - A positive number of up to ten years is in seconds, counted from start. An example is 900.
 //   - A timestamp less than ten years after start is the time of expiry.
-//   - For anything else Lifetime returns 0: the lifetime is unknown, and Config.MaxAge applies, which
+//   - For anything else lifetime returns 0: the lifetime is unknown, and Config.MaxAge applies, which
 //     [Config] sets to 15 minutes. That includes zero, negative numbers, text, a missing field,
 //     numbers such as 1576797207 (fifty years, or a day in 2019), and timestamps in the past: a new
 //     token has not expired, so this machine's clock is probably ahead.
 //
 // Unlike [tokencache.Lifetime], it does not accept a timestamp that has just passed.
-func Lifetime(fields map[string]any, start time.Time) time.Duration {
+func lifetime(fields map[string]any, start time.Time) time.Duration {
 	const maxSeconds = 10 * 365 * 24 * 60 * 60 // ten years
 	at, err := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(fields["expires_in"])), 64)
 	if err == nil && at > maxSeconds && at <= float64(start.Unix()) {

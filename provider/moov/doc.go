@@ -20,7 +20,8 @@
 //   - A scope is required. Scopes can name accounts ("/accounts/{id}/cards.read"), so there can be
 //     many tokens. Once there are more than about a thousand, tokens that were not used for an hour
 //     are revoked and forgotten (Config.MaxIdle).
-//   - expires_in is a number of seconds or a Unix timestamp; see [Lifetime]. If it is neither, the
+//   - expires_in is a number of seconds or a Unix timestamp, and the number itself decides: up to ten
+//     years it is in seconds; a time within the next ten years is a timestamp. If it is neither, the
 //     token is used for 15 minutes (Config.MaxAge).
 //   - Every answer has a refresh token. It is not used, since the API key can always get a new
 //     token, unless the grant asks for it:

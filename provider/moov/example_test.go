@@ -11,7 +11,7 @@ import (
 )
 
 func Example() {
-	api := moovtest.New(moovtest.Behaviour{}) // emulates Moov
+	api := moovtest.New(moovtest.Behavior{}) // emulates Moov
 	defer api.Close()
 
 	cfg := moov.Config(moov.Options{

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov"
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // failure returns the error of a token request that must fail.
@@ -55,8 +55,8 @@ func (want wantError) check(t *testing.T, e *tokencache.Error) {
 }
 
 func TestRefusalsOfTheTokenEndpointAreTyped(t *testing.T) {
-	limited := func(header string, in time.Duration) moovtest.Behaviour {
-		return moovtest.Behaviour{RetryHeader: header, RetryIn: in}
+	limited := func(header string, in time.Duration) moovtest.Behavior {
+		return moovtest.Behavior{RetryHeader: header, RetryIn: in}
 	}
 	for _, row := range []struct {
 		name   string
@@ -74,7 +74,7 @@ func TestRefusalsOfTheTokenEndpointAreTyped(t *testing.T) {
 		},
 		{
 			"403, no origin",
-			setup{behavior: moovtest.Behaviour{OriginStatus: 403}},
+			setup{behavior: moovtest.Behavior{OriginStatus: 403}},
 			[]string{read},
 			nil,
 			wantError{403, "", "origin or referer", true, 0, nil},
@@ -115,7 +115,7 @@ func TestRefusalsOfTheTokenEndpointAreTyped(t *testing.T) {
 		},
 		{
 			"401, wrong key, no body",
-			setup{behavior: moovtest.Behaviour{Empty401: true}, options: withOrigin, secret: "wrong"},
+			setup{behavior: moovtest.Behavior{Empty401: true}, options: withOrigin, secret: "wrong"},
 			[]string{read},
 			nil,
 			wantError{401, "", "", true, 0, tokencache.ErrInvalidClient},
@@ -194,7 +194,7 @@ func respondWith(status int, header http.Header, body string) http.Handler {
 func errorFrom(t *testing.T, h http.Handler) (failed *tokencache.Error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		srv := tokentest.NewPipeEmulator(h)
+		srv := emulator.NewPipe(h)
 		defer srv.Close()
 		cfg := moov.Config(moov.Options{BaseURL: srv.URL}, "id", "secret")
 		cfg.HTTPClient = srv.Client()
@@ -256,7 +256,7 @@ func TestNoTokenIsReadFromAnErrorBody(t *testing.T) {
 
 func TestShortRateLimitIsWaitedOutInTheFetch(t *testing.T) {
 	for header, wait := range map[string]time.Duration{"Retry-After": 3 * time.Second, "X-Retry-In": 2500 * time.Millisecond} {
-		setup{behavior: moovtest.Behaviour{RetryHeader: header, RetryIn: wait}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RetryHeader: header, RetryIn: wait}, options: withOrigin}.run(t, func(w *world) {
 			w.api.Fail(tokenPath, 429)
 			begin := time.Now()
 			w.token(w.cache.ClientCredentials(read))
@@ -295,7 +295,7 @@ func TestValidTokenIsServedWhileTheServerFails(t *testing.T) {
 
 func TestMissingScopeDoesNotRenewTheToken(t *testing.T) {
 	for _, empty := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
 			src := w.cache.ClientCredentials(read)
 			for range 5 {
 				w.wantStatus(src, "POST", "/accounts", 403)
@@ -307,7 +307,7 @@ func TestMissingScopeDoesNotRenewTheToken(t *testing.T) {
 
 func TestRefusalThatQuotesTheRefreshTokenIsRedacted(t *testing.T) {
 	for _, old := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{RefuseRefresh400: old}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RefuseRefresh400: old}, options: withOrigin}.run(t, func(w *world) {
 			const refresh = "eyJhbGc0eSI6TQSIsImN0kpXVCIsImtp6IkpXVsImtpZC0a"
 			src := w.cache.Source(tokencache.RefreshTokenGrant{Session: "s", Token: tokencache.NewSecret(refresh)})
 			e := failure(w.T, src)

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/moov"
 	"github.com/tokencache/tokencache/provider/moov/moovtest"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 const (
@@ -31,7 +31,7 @@ type world struct {
 
 // A setup describes how a test differs from the default.
 type setup struct {
-	behavior moovtest.Behaviour
+	behavior moovtest.Behavior
 	options  moov.Options
 	change   func(*tokencache.Config)
 	secret   string
@@ -108,7 +108,7 @@ func (w *world) wantStatus(src *tokencache.Source, method, path string, want int
 }
 
 // exchanges returns the exchanges with a path, in order.
-func (w *world) exchanges(path string) (list []tokentest.Exchange) {
+func (w *world) exchanges(path string) (list []emulator.Exchange) {
 	for _, x := range w.api.Transcript() {
 		if x.Path == path {
 			list = append(list, x)

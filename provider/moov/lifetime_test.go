@@ -17,6 +17,7 @@ func day(year int, month time.Month, d int) time.Time {
 func TestExpiresInIsSecondsOrATimestamp(t *testing.T) {
 	const tenYears = 10 * 365 * 24 * time.Hour
 	today := day(2026, 11, 22)
+	lifetime := moov.Config(moov.Options{}, "id", "secret").Dialect.Lifetime
 	for _, row := range []struct {
 		name      string
 		expiresIn any
@@ -54,7 +55,7 @@ func TestExpiresInIsSecondsOrATimestamp(t *testing.T) {
 			if row.expiresIn != nil {
 				fields["expires_in"] = row.expiresIn
 			}
-			wantEqual(t, "lifetime", moov.Lifetime(fields, row.start), row.want)
+			wantEqual(t, "lifetime", lifetime(fields, row.start), row.want)
 		})
 	}
 }
@@ -80,7 +81,7 @@ func TestTokensAreRenewedInTimeWhateverExpiresInMeans(t *testing.T) {
 		{"this clock is ahead", func(_, expires time.Time) any { return expires.Add(-20 * time.Minute).Unix() }, day(2026, 11, 22)},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			setup{behavior: moovtest.Behaviour{ExpiresIn: row.expiresIn}, options: withOrigin}.run(t, func(w *world) {
+			setup{behavior: moovtest.Behavior{ExpiresIn: row.expiresIn}, options: withOrigin}.run(t, func(w *world) {
 				time.Sleep(time.Until(row.from))
 				src := w.cache.ClientCredentials(read)
 				for range 55 * 6 {
@@ -100,7 +101,7 @@ func TestTokensAreRenewedInTimeWhateverExpiresInMeans(t *testing.T) {
 // If the clock is behind, a timestamp makes a token look valid for too long. The API rejects it
 // once.
 func TestClockBehindCostsOneRejectionPerToken(t *testing.T) {
-	b := moovtest.Behaviour{ExpiresIn: func(_, expires time.Time) any { return expires.Add(time.Hour).Unix() }}
+	b := moovtest.Behavior{ExpiresIn: func(_, expires time.Time) any { return expires.Add(time.Hour).Unix() }}
 	setup{behavior: b, options: withOrigin}.run(t, func(w *world) {
 		src := w.cache.ClientCredentials(read)
 		for range 55 {
@@ -114,7 +115,7 @@ func TestClockBehindCostsOneRejectionPerToken(t *testing.T) {
 
 // Every answer has a refresh token, so without MaxIdle no token would ever be forgotten.
 func TestIdleTokensAreRevoked(t *testing.T) {
-	setup{behavior: moovtest.Behaviour{RateLimit: -1}, options: withOrigin}.run(t, func(w *world) {
+	setup{behavior: moovtest.Behavior{RateLimit: -1}, options: withOrigin}.run(t, func(w *world) {
 		const many = 1024
 		fetch := func(from int) {
 			for i := range many {

@@ -25,7 +25,7 @@ func TestRefreshTokenIsNotUsedByDefault(t *testing.T) {
 
 func TestRefreshTokenIsUsedIfTheGrantAsksForIt(t *testing.T) {
 	for _, rotate := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{Rotate: rotate}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{Rotate: rotate}, options: withOrigin}.run(t, func(w *world) {
 			src := w.cache.Source(refreshing)
 			for range 3 {
 				w.wantStatus(src, "GET", "/accounts", 200)
@@ -43,7 +43,7 @@ func TestRefreshTokenIsUsedIfTheGrantAsksForIt(t *testing.T) {
 func TestRefusedRefreshTokenFallsBackToClientCredentials(t *testing.T) {
 	for _, status := range []int{422, 400} {
 		for _, rotate := range []bool{false, true} {
-			b := moovtest.Behaviour{RefreshLifetime: 10 * time.Minute, RefuseRefresh400: status == 400, Rotate: rotate}
+			b := moovtest.Behavior{RefreshLifetime: 10 * time.Minute, RefuseRefresh400: status == 400, Rotate: rotate}
 			setup{behavior: b, options: withOrigin}.run(t, func(w *world) {
 				src := w.cache.Source(refreshing)
 				w.token(src)

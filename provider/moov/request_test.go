@@ -76,7 +76,7 @@ func TestCredentialsInBasicOrInTheBodyOfFormOrJSON(t *testing.T) {
 // Basic has the key as it is, without the form-encoding of RFC 6749 section 2.3.1.
 func TestBasicIsNotFormEncoded(t *testing.T) {
 	const secret = "a+b/c=="
-	setup{behavior: moovtest.Behaviour{ClientSecret: secret}, options: withOrigin, secret: secret}.run(t, func(w *world) {
+	setup{behavior: moovtest.Behavior{ClientSecret: secret}, options: withOrigin, secret: secret}.run(t, func(w *world) {
 		w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 	})
 }
@@ -118,7 +118,7 @@ func TestOriginRefererAndVersionAreSentToTheOAuthEndpoints(t *testing.T) {
 		{moov.Options{Origin: moovtest.Origin, Version: "v2026.07.00"}, []string{"Origin", "X-Moov-Version"}},
 		{moov.Options{Referer: moovtest.Origin, Version: "v2025.10.00", JSON: true}, []string{"Referer", "X-Moov-Version"}},
 	} {
-		setup{behavior: moovtest.Behaviour{OriginOnRevoke: true}, options: row.options}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{OriginOnRevoke: true}, options: row.options}.run(t, func(w *world) {
 			w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 			if err := w.cache.Shutdown(context.Background()); err != nil {
 				w.Error(err)
@@ -135,7 +135,7 @@ func TestOriginRefererAndVersionAreSentToTheOAuthEndpoints(t *testing.T) {
 
 func TestDocumentedTokenTypesAreBearer(t *testing.T) {
 	for _, name := range []string{"Bearer", "bearer", "opaque", "JWT"} {
-		setup{behavior: moovtest.Behaviour{TokenType: name}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{TokenType: name}, options: withOrigin}.run(t, func(w *world) {
 			w.wantStatus(w.cache.ClientCredentials(read), "GET", "/accounts", 200)
 		})
 	}

@@ -21,7 +21,7 @@ import (
 func TestRevokeSendsBothTokensWithTheirHints(t *testing.T) {
 	for _, related := range []bool{false, true} {
 		for _, json := range []bool{false, true} {
-			s := setup{behavior: moovtest.Behaviour{RevokeRelated: related}, options: moov.Options{Origin: moovtest.Origin, JSON: json}}
+			s := setup{behavior: moovtest.Behavior{RevokeRelated: related}, options: moov.Options{Origin: moovtest.Origin, JSON: json}}
 			s.run(t, func(w *world) {
 				src := w.cache.ClientCredentials(read)
 				w.token(src)
@@ -44,9 +44,9 @@ func TestRevokeSendsBothTokensWithTheirHints(t *testing.T) {
 
 func TestRevocationOfAnUnknownToken(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{RefuseUnknown: refuse}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RefuseUnknown: refuse}, options: withOrigin}.run(t, func(w *world) {
 			const saved = "eyJhbGc0eSI6TQSIsImN0kpXVCIsImtp6IkpXVsImtpZC0a"
-			err := w.cache.RefreshToken("session", &oauth2.Token{RefreshToken: saved}).Revoke(context.Background())
+			err := w.cache.Session("session", &oauth2.Token{RefreshToken: saved}).Revoke(context.Background())
 			var e *tokencache.Error
 			switch {
 			case !refuse:
@@ -70,7 +70,7 @@ func TestRefusedRevocationIsTyped(t *testing.T) {
 		{500, wantError{500, "", "", false, 0, tokencache.ErrUnavailable}},
 		{504, wantError{504, "", "", false, 0, tokencache.ErrUnavailable}},
 	} {
-		setup{behavior: moovtest.Behaviour{RetryIn: 10 * time.Second}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RetryIn: 10 * time.Second}, options: withOrigin}.run(t, func(w *world) {
 			w.token(w.cache.ClientCredentials(read))
 			w.api.Fail(revokePath, row.status)
 			var e *tokencache.Error
@@ -88,7 +88,7 @@ func TestRefusedRevocationIsTyped(t *testing.T) {
 
 func TestShutdownRevokesTheTokensOfAllScopes(t *testing.T) {
 	for _, related := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{RevokeRelated: related}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RevokeRelated: related}, options: withOrigin}.run(t, func(w *world) {
 			w.token(w.cache.ClientCredentials(read))
 			w.token(w.cache.ClientCredentials(write))
 			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{"/ping.read"}})
@@ -112,7 +112,7 @@ func TestShutdownRevokesEveryRefreshToken(t *testing.T) {
 		use, rotate bool
 		revocations int
 	}{{false, false, 6 + 1}, {true, false, 2}, {true, true, 2}} {
-		setup{behavior: moovtest.Behaviour{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{Rotate: row.rotate}, options: withOrigin}.run(t, func(w *world) {
 			src := w.cache.Source(tokencache.ClientCredentialsGrant{Scopes: []string{read}, UseRefreshToken: row.use})
 			for range 5 {
 				w.token(src)
@@ -132,7 +132,7 @@ func TestShutdownRevokesEveryRefreshToken(t *testing.T) {
 // The two requests for each set of scopes exceed the rate limit.
 func TestShutdownKeepsToTheRateLimit(t *testing.T) {
 	for _, header := range []string{"Retry-After", "X-Retry-In"} {
-		b := moovtest.Behaviour{RateLimit: 10, RetryHeader: header}
+		b := moovtest.Behavior{RateLimit: 10, RetryHeader: header}
 		setup{behavior: b, options: withOrigin, change: oneAtATime}.run(t, func(w *world) {
 			for i := range 50 {
 				w.token(w.cache.ClientCredentials("/accounts/" + string(rune('A'+i)) + "/cards.read"))
@@ -169,7 +169,7 @@ func TestReplicasDoNotShareTokens(t *testing.T) {
 // A rejected transfer is repeated with the same key and body, and made once.
 func TestRejectedTransfersAreMadeOnce(t *testing.T) {
 	for _, empty := range []bool{false, true} {
-		setup{behavior: moovtest.Behaviour{RateLimit: -1, Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
+		setup{behavior: moovtest.Behavior{RateLimit: -1, Empty401: empty}, options: withOrigin}.run(t, func(w *world) {
 			const many = 50
 			src := w.cache.ClientCredentials("/accounts/1/transfers.write")
 			w.token(src)
@@ -194,7 +194,7 @@ func TestRejectedTransfersAreMadeOnce(t *testing.T) {
 // An old page of the documentation calls access tokens single-use. If they were, each request would
 // cost a 401 and a token.
 func TestSingleUseTokensAreReplaced(t *testing.T) {
-	setup{behavior: moovtest.Behaviour{SingleUse: true}, options: withOrigin}.run(t, func(w *world) {
+	setup{behavior: moovtest.Behavior{SingleUse: true}, options: withOrigin}.run(t, func(w *world) {
 		src := w.cache.ClientCredentials(read)
 		for range 20 {
 			w.wantStatus(src, "GET", "/accounts", 200)
@@ -205,7 +205,7 @@ func TestSingleUseTokensAreReplaced(t *testing.T) {
 }
 
 func TestTheFlowOnLoopback(t *testing.T) {
-	api := moovtest.New(moovtest.Behaviour{ExpiresIn: moovtest.Seconds})
+	api := moovtest.New(moovtest.Behavior{ExpiresIn: moovtest.Seconds})
 	defer api.Close()
 	cfg := moov.Config(moov.Options{BaseURL: api.URL, Origin: moovtest.Origin}, moovtest.ClientID, moovtest.ClientSecret)
 	cache := newCache(t, cfg)

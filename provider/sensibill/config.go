@@ -34,7 +34,7 @@ type Options struct {
 func Config(o Options, clientKey, clientSecret string) tokencache.Config {
 	return tokencache.Config{
 		TokenURL: o.url(StepAccessToken), RevokeURL: o.url("invalidate"), ClientID: clientKey,
-		Auth: tokencache.ClientSecretBasicRaw(clientSecret), Dialect: Dialect(o),
+		Auth: tokencache.ClientSecretBasicRaw(clientSecret), Dialect: dialect(o),
 	}
 }
 

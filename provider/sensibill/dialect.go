@@ -15,17 +15,17 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// Dialect returns what Sensibill does differently from the RFCs: JSON requests, its own error
+// dialect returns what Sensibill does differently from the RFCs: JSON requests, its own error
 // bodies, and POST /invalidate, which is authenticated by the access token to be invalidated. There
-// is no request that revokes a refresh token. [Config] includes the dialect.
-func Dialect(o Options) tokencache.Dialect {
-	revocation := func(_ context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
-		if hint != "access_token" {
+// is no request that revokes a refresh token.
+func dialect(o Options) tokencache.Dialect {
+	revocation := func(_ context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+		if r.Hint != "access_token" {
 			return nil, nil
 		}
 		req, err := http.NewRequest(http.MethodPost, o.url("invalidate"), nil)
 		if err == nil {
-			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("Authorization", "Bearer "+r.Token)
 		}
 		return req, err
 	}

@@ -25,7 +25,7 @@ func (w *world) calls(src *tokencache.Source, n int) {
 }
 
 func TestAWrongPasswordIsSentAtMostTwice(t *testing.T) {
-	bothForms(t, sensibilltest.Behaviour{MaximumFailedLogins: 3}, func(w *world) {
+	bothForms(t, sensibilltest.Behavior{MaximumFailedLogins: 3}, func(w *world) {
 		wrong := w.user(alice, "looking-glass")
 		for range 1000 {
 			if err := w.refusal(wrong); !errors.Is(err, tokencache.ErrInvalidGrant) {
@@ -43,23 +43,23 @@ func TestAWrongPasswordIsSentAtMostTwice(t *testing.T) {
 		w.wantCounts(2, 0, 0)
 		w.wantMe(w.alice(), "sensibill/"+alice) // not held off, and not locked
 		w.SetSecret("sensibill", alice, "looking-glass")
-		wrong.Reset()
+		w.reset(wrong)
 		w.wantMe(wrong, "sensibill/"+alice)
 	})
 }
 
 func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
-	other := func(change func(*sensibill.Grant)) func(*world) *tokencache.Source {
+	other := func(change func(*login)) func(*world) *tokencache.Source {
 		return func(w *world) *tokencache.Source {
-			g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
-			change(&g)
-			return w.cache.Source(g)
+			l := w.alices()
+			change(&l)
+			return w.source(l)
 		}
 	}
 	const first, second = sensibill.StepAuthorizationGrant, sensibill.StepAccessToken
 	for _, row := range []struct {
 		name               string
-		behavior           sensibilltest.Behaviour
+		behavior           sensibilltest.Behavior
 		source             func(*world) *tokencache.Source
 		step               string
 		status             int
@@ -68,55 +68,55 @@ func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 	}{
 		{
 			"wrong secret",
-			sensibilltest.Behaviour{},
+			sensibilltest.Behavior{},
 			func(w *world) *tokencache.Source { return w.user(alice, "looking-glass") },
 			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
 		},
 		{
 			"unknown user",
-			sensibilltest.Behaviour{},
+			sensibilltest.Behavior{},
 			func(w *world) *tokencache.Source { return w.user("carol", "looking-glass") },
 			first, 401, tokencache.ErrInvalidGrant, "InvalidCredentialError", "invalid_credentials",
 		},
 		{
 			"client key",
-			sensibilltest.Behaviour{},
-			other(func(g *sensibill.Grant) { g.ClientKey = "another" }),
+			sensibilltest.Behavior{},
+			other(func(l *login) { l.clientKey = "another" }),
 			first, 400, nil, "InvalidParameterError", "invalid_parameter",
 		},
 		{
 			"no client key",
-			sensibilltest.Behaviour{},
-			other(func(g *sensibill.Grant) { g.ClientKey = "" }),
+			sensibilltest.Behavior{},
+			other(func(l *login) { l.clientKey = "" }),
 			first, 400, nil, "MissingParameterError", "missing_parameter",
 		},
 		{
 			"redirect_uri",
-			sensibilltest.Behaviour{},
-			other(func(g *sensibill.Grant) { g.RedirectURI = "https://other.example.com/" }),
+			sensibilltest.Behavior{},
+			other(func(l *login) { l.options.RedirectURI = "https://other.example.com/" }),
 			first, 400, nil, "InvalidParameterError", "invalid_parameter",
 		},
 		{
 			"credential_type",
-			sensibilltest.Behaviour{},
-			other(func(g *sensibill.Grant) { g.CredentialType = "foreign_bank" }),
+			sensibilltest.Behavior{},
+			other(func(l *login) { l.options.CredentialType = "foreign_bank" }),
 			first, 400, nil, "AuthorizationError", "cannot_authenticate",
 		},
 		{
 			"code",
-			sensibilltest.Behaviour{CodeLifetime: 1},
+			sensibilltest.Behavior{CodeLifetime: 1},
 			(*world).alice,
 			second, 400, tokencache.ErrInvalidGrant, "InvalidParameterError", "invalid_parameter",
 		},
 		{
 			"client secret",
-			sensibilltest.Behaviour{ClientSecret: "changed"},
+			sensibilltest.Behavior{ClientSecret: "changed"},
 			(*world).alice,
 			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
 		},
 		{
 			"client secret, client's token",
-			sensibilltest.Behaviour{ClientSecret: "changed"},
+			sensibilltest.Behavior{ClientSecret: "changed"},
 			func(w *world) *tokencache.Source { return w.cache.ClientCredentials() },
 			second, 401, tokencache.ErrInvalidClient, "InvalidCredentialError", "invalid_credentials",
 		},
@@ -160,7 +160,7 @@ func TestRefusalsOfEitherStepAreTyped(t *testing.T) {
 // A wrong client secret is only detected in the second step, after the user's password was
 // accepted.
 func TestARefusedClientStopsAllLogins(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{ClientSecret: "changed"}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{ClientSecret: "changed"}, nil, func(w *world) {
 		for i := range 1000 {
 			src := w.alice()
 			if i%2 == 1 {
@@ -172,7 +172,7 @@ func TestARefusedClientStopsAllLogins(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		w.wantCounts(1, 1, 0)
-		w.Update(func(b *sensibilltest.Behaviour) { b.ClientSecret = sensibilltest.ClientSecret })
+		w.Update(func(b *sensibilltest.Behavior) { b.ClientSecret = sensibilltest.ClientSecret })
 		time.Sleep(time.Minute)
 		w.wantMe(w.alice(), "sensibill/"+alice)
 	})
@@ -180,8 +180,8 @@ func TestARefusedClientStopsAllLogins(t *testing.T) {
 
 func TestAFailingSecondStepIsNotAWrongPassword(t *testing.T) {
 	for _, status := range []int{500, 503, -1} {
-		inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-			w.Update(func(b *sensibilltest.Behaviour) {
+		inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
+			w.Update(func(b *sensibilltest.Behavior) {
 				b.Fault = func(r *http.Request) int {
 					if strings.HasSuffix(r.URL.Path, "/accessToken") {
 						return status
@@ -190,7 +190,7 @@ func TestAFailingSecondStepIsNotAWrongPassword(t *testing.T) {
 				}
 			})
 			w.calls(w.alice(), 600)
-			w.Update(func(b *sensibilltest.Behaviour) { b.Fault = nil })
+			w.Update(func(b *sensibilltest.Behavior) { b.Fault = nil })
 			time.Sleep(time.Minute)
 			w.wantMe(w.alice(), "sensibill/"+alice)
 		})
@@ -200,7 +200,7 @@ func TestAFailingSecondStepIsNotAWrongPassword(t *testing.T) {
 func TestAnErrorPageFromAProxyIsNotARefusal(t *testing.T) {
 	page := "<html>the gateway is confused</html>"
 	down := true
-	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
+	inBubble(t, sensibilltest.Behavior{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 		base := cfg.HTTPClient.Transport
 		proxy := respondWith(base, "accessToken", 400, "text/html", page)
 		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
@@ -223,7 +223,7 @@ func TestAnErrorPageFromAProxyIsNotARefusal(t *testing.T) {
 func TestNoSecretIsShown(t *testing.T) {
 	echo := fmt.Sprintf(`{"name":"InvalidCredentialError","message":"no user %s with %s, %s","correlationID":"%s"}`,
 		alice, bankPassword, base64.StdEncoding.EncodeToString([]byte(alice+":"+bankPassword)), bankPassword)
-	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
+	inBubble(t, sensibilltest.Behavior{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 		cfg.HTTPClient = &http.Client{Transport: respondWith(nil, "authorizationGrant", 401, "application/json", echo)}
 	}, func(w *world) {
 		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, bankPassword)
@@ -249,7 +249,7 @@ func TestNoSecretIsShown(t *testing.T) {
 }
 
 func TestPasswordsAreNotSentOverPlainHTTP(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.options.BaseURL = strings.Replace(w.BaseURL(), "127.0.0.1", "sensibill.example.com", 1)
 		if err := w.refusal(w.alice()); !strings.Contains(err.Error(), "plain http") || len(w.Transcript()) != 0 {
 			t.Errorf("got %v, and %d requests", err, len(w.Transcript()))

@@ -35,7 +35,7 @@ type world struct {
 }
 
 // inBubble runs test in a synctest bubble. change, unless nil, is applied to the configuration.
-func inBubble(t *testing.T, b sensibilltest.Behaviour, change func(*sensibill.Options, *tokencache.Config), test func(w *world)) {
+func inBubble(t *testing.T, b sensibilltest.Behavior, change func(*sensibill.Options, *tokencache.Config), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := sensibilltest.NewPipe(b)
@@ -61,7 +61,7 @@ func newWorld(t *testing.T, e *sensibilltest.Emulator, change func(*sensibill.Op
 }
 
 // bothForms runs test with the code in the body and with the code in a redirect.
-func bothForms(t *testing.T, b sensibilltest.Behaviour, test func(w *world)) {
+func bothForms(t *testing.T, b sensibilltest.Behavior, test func(w *world)) {
 	for _, redirect := range []bool{false, true} {
 		t.Run(fmt.Sprintf("redirect=%v", redirect), func(t *testing.T) {
 			inBubble(t, b, func(o *sensibill.Options, _ *tokencache.Config) { o.Redirect = redirect }, test)
@@ -71,6 +71,21 @@ func bothForms(t *testing.T, b sensibilltest.Behaviour, test func(w *world)) {
 
 func (w *world) user(accessID, secret string) *tokencache.Source {
 	return w.cache.Source(sensibill.User(w.options, sensibilltest.ClientKey, accessID, secret))
+}
+
+// A login holds the arguments of sensibill.User.
+type login struct {
+	options                           sensibill.Options
+	clientKey, accessID, accessSecret string
+}
+
+// alices returns the login of alice.
+func (w *world) alices() login {
+	return login{w.options, sensibilltest.ClientKey, alice, alicesPassword}
+}
+
+func (w *world) source(l login) *tokencache.Source {
+	return w.cache.Source(sensibill.User(l.options, l.clientKey, l.accessID, l.accessSecret))
 }
 
 func (w *world) alice() *tokencache.Source { return w.user(alice, alicesPassword) }
@@ -93,6 +108,14 @@ func (w *world) refusal(src *tokencache.Source) error {
 		w.Fatal("got a token, want an error")
 	}
 	return err
+}
+
+// reset ends the hold-off of src.
+func (w *world) reset(src *tokencache.Source) {
+	w.Helper()
+	if err := src.Reset(context.Background()); err != nil {
+		w.Error(err)
+	}
 }
 
 // client returns an http.Client whose requests carry the token of src.

@@ -22,7 +22,7 @@ func asError(err error) *tokencache.Error {
 }
 
 func TestAUserLogsInInTwoSteps(t *testing.T) {
-	bothForms(t, sensibilltest.Behaviour{}, func(w *world) {
+	bothForms(t, sensibilltest.Behavior{}, func(w *world) {
 		w.wantMe(w.alice(), "sensibill/"+alice)
 		w.wantCounts(1, 1, 0)
 		first, second := w.Transcript()[0], w.Transcript()[1]
@@ -44,7 +44,7 @@ func TestAUserLogsInInTwoSteps(t *testing.T) {
 
 func TestTheFirstStepSendsEveryDocumentedParameter(t *testing.T) {
 	for redirect, text := range map[bool]string{false: "false", true: "true"} {
-		inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, _ *tokencache.Config) { o.Redirect = redirect }, func(w *world) {
+		inBubble(t, sensibilltest.Behavior{}, func(o *sensibill.Options, _ *tokencache.Config) { o.Redirect = redirect }, func(w *world) {
 			w.token(w.alice())
 			want := map[string]string{
 				"client_id": sensibilltest.ClientKey, "response_type": "code", "redirect_uri": sensibilltest.RedirectURI,
@@ -59,14 +59,14 @@ func TestTheFirstStepSendsEveryDocumentedParameter(t *testing.T) {
 
 // The emulator's credentials have characters that form-encoding or escaping would change.
 func TestCredentialsAreNotFormEncoded(t *testing.T) {
-	bothForms(t, sensibilltest.Behaviour{}, func(w *world) {
+	bothForms(t, sensibilltest.Behavior{}, func(w *world) {
 		w.token(w.alice())
 		w.token(w.cache.ClientCredentials())
 	})
 }
 
 func TestSingleSignOnUsersHaveACredentialType(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, _ *tokencache.Config) {
+	inBubble(t, sensibilltest.Behavior{}, func(o *sensibill.Options, _ *tokencache.Config) {
 		o.CredentialType = sensibilltest.BankType
 	}, func(w *world) {
 		w.wantMe(w.user(alice, bankPassword), sensibilltest.BankType+"/"+alice)
@@ -79,20 +79,20 @@ func TestSingleSignOnUsersHaveACredentialType(t *testing.T) {
 func TestAnIncompleteLoginIsNotSent(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		change func(*sensibill.Grant)
+		change func(*login)
 		want   string
 	}{
-		{"none", func(g *sensibill.Grant) { g.RedirectURI = "" }, "RedirectURI"},
-		{"relative", func(g *sensibill.Grant) { g.RedirectURI = "/callback" }, "RedirectURI"},
-		{"a name with a colon", func(g *sensibill.Grant) { g.AccessID = "a:b" }, "RFC 2617"},
-		{"no name", func(g *sensibill.Grant) { g.AccessID = "" }, "AccessID"},
-		{"no secret", func(g *sensibill.Grant) { g.AccessSecret = tokencache.Secret{} }, "AccessSecret"},
+		{"none", func(l *login) { l.options.RedirectURI = "" }, "RedirectURI"},
+		{"relative", func(l *login) { l.options.RedirectURI = "/callback" }, "RedirectURI"},
+		{"a name with a colon", func(l *login) { l.accessID = "a:b" }, "RFC 2617"},
+		{"no name", func(l *login) { l.accessID = "" }, "AccessID"},
+		{"no secret", func(l *login) { l.accessSecret = "" }, "AccessSecret"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-				g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
-				row.change(&g)
-				if err := w.refusal(w.cache.Source(g)); !strings.Contains(err.Error(), row.want) {
+			inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
+				l := w.alices()
+				row.change(&l)
+				if err := w.refusal(w.source(l)); !strings.Contains(err.Error(), row.want) {
 					t.Errorf("got %v, want it to name %s", err, row.want)
 				}
 				if n := len(w.Transcript()); n != 0 {
@@ -105,11 +105,11 @@ func TestAnIncompleteLoginIsNotSent(t *testing.T) {
 
 func TestARedirectIsReadButNotFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		inBubble(t, sensibilltest.Behaviour{RedirectStatus: status}, nil, func(w *world) {
-			app := sensibilltest.NewPipe(sensibilltest.Behaviour{})
+		inBubble(t, sensibilltest.Behavior{RedirectStatus: status}, nil, func(w *world) {
+			app := sensibilltest.NewPipe(sensibilltest.Behavior{})
 			defer app.Close()
 			w.options.Redirect, w.options.RedirectURI = true, app.URL+"/callback"
-			w.Update(func(b *sensibilltest.Behaviour) { b.RedirectURIs = []string{w.options.RedirectURI} })
+			w.Update(func(b *sensibilltest.Behavior) { b.RedirectURIs = []string{w.options.RedirectURI} })
 			w.wantMe(w.alice(), "sensibill/"+alice)
 			if got := w.Transcript()[0].Status; got != status {
 				t.Errorf("status of the first step: got %d, want %d", got, status)
@@ -122,11 +122,11 @@ func TestARedirectIsReadButNotFollowed(t *testing.T) {
 }
 
 func TestARedirectElsewhereIsAnError(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-		thief := sensibilltest.NewPipe(sensibilltest.Behaviour{})
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
+		thief := sensibilltest.NewPipe(sensibilltest.Behavior{})
 		defer thief.Close()
 		w.options.Redirect = true
-		w.Update(func(b *sensibilltest.Behaviour) { b.RedirectElsewhere = thief.URL + "/callback" })
+		w.Update(func(b *sensibilltest.Behavior) { b.RedirectElsewhere = thief.URL + "/callback" })
 		err := w.refusal(w.alice())
 		e, f := failureOf(t, err)
 		if f.Step != sensibill.StepAuthorizationGrant || e.StatusCode != http.StatusFound || strings.Contains(err.Error(), "code=") {
@@ -142,7 +142,7 @@ func TestARedirectElsewhereIsAnError(t *testing.T) {
 
 func TestARedirectToAnInvalidURLIsHeldOffAndNotQuoted(t *testing.T) {
 	sent := 0
-	inBubble(t, sensibilltest.Behaviour{}, func(o *sensibill.Options, cfg *tokencache.Config) {
+	inBubble(t, sensibilltest.Behavior{}, func(o *sensibill.Options, cfg *tokencache.Config) {
 		o.Redirect = true
 		cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 			sent++
@@ -165,7 +165,7 @@ func TestARedirectToAnInvalidURLIsHeldOffAndNotQuoted(t *testing.T) {
 func TestAnAnswerWithoutACodeIsHeldOffLikeAWrongPassword(t *testing.T) {
 	for _, body := range []string{`{}`, `{"code":7}`, `<html>welcome</html>`, ``} {
 		sent := 0
-		inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
+		inBubble(t, sensibilltest.Behavior{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 			base := respondWith(cfg.HTTPClient.Transport, "authorizationGrant", 200, "application/json", body)
 			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 				sent++
@@ -184,7 +184,7 @@ func TestAnAnswerWithoutACodeIsHeldOffLikeAWrongPassword(t *testing.T) {
 func TestThePasswordIsSentOnce(t *testing.T) {
 	run := func(t *testing.T, w *world) {
 		w.token(w.user(bob, bobsPassword)) // opens the connection
-		w.Update(func(b *sensibilltest.Behaviour) {
+		w.Update(func(b *sensibilltest.Behavior) {
 			b.Fault = func(r *http.Request) int {
 				if strings.HasSuffix(r.URL.Path, "/authorizationGrant") {
 					return -1
@@ -202,17 +202,17 @@ func TestThePasswordIsSentOnce(t *testing.T) {
 		}
 	}
 	t.Run("in memory", func(t *testing.T) {
-		inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) { run(t, w) })
+		inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) { run(t, w) })
 	})
 	t.Run("loopback", func(t *testing.T) {
-		e := sensibilltest.New(sensibilltest.Behaviour{})
+		e := sensibilltest.New(sensibilltest.Behavior{})
 		defer e.Close()
 		run(t, newWorld(t, e, nil))
 	})
 	t.Run("net/http alone", func(t *testing.T) {
-		inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+		inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())
-			w.Update(func(b *sensibilltest.Behaviour) { b.Fault = func(*http.Request) int { return -1 } })
+			w.Update(func(b *sensibilltest.Behavior) { b.Fault = func(*http.Request) int { return -1 } })
 			if _, err := w.Client().Get(w.BaseURL() + "/authorizationGrant"); err == nil {
 				t.Error("got an answer, want an error")
 			}
@@ -224,7 +224,7 @@ func TestThePasswordIsSentOnce(t *testing.T) {
 }
 
 func TestConcurrentCallersLogInOnce(t *testing.T) {
-	bothForms(t, sensibilltest.Behaviour{Latency: time.Second}, func(w *world) {
+	bothForms(t, sensibilltest.Behavior{Latency: time.Second}, func(w *world) {
 		src := w.alice()
 		done := make(chan error)
 		for range 100 {
@@ -244,7 +244,7 @@ func TestConcurrentCallersLogInOnce(t *testing.T) {
 
 // Sensibill wants the end user's agent in a header of its own.
 func TestTheConfiguredHeaderIsSentInBothSteps(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
+	inBubble(t, sensibilltest.Behavior{}, func(_ *sensibill.Options, cfg *tokencache.Config) {
 		cfg.Header = http.Header{"Sb-Request-Origin": {"agent"}}
 	}, func(w *world) {
 		w.token(w.alice())
@@ -257,7 +257,7 @@ func TestTheConfiguredHeaderIsSentInBothSteps(t *testing.T) {
 }
 
 func TestTheClientHasATokenOfItsOwn(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		w.token(src)
 		x := w.Transcript()[0]

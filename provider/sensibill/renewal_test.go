@@ -14,7 +14,7 @@ import (
 func TestATokenIsRefreshed(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the refresh token stays %v", keep), func(t *testing.T) {
-			inBubble(t, sensibilltest.Behaviour{KeepRefreshToken: keep, RefreshLifetime: 30 * time.Hour}, nil, func(w *world) {
+			inBubble(t, sensibilltest.Behavior{KeepRefreshToken: keep, RefreshLifetime: 30 * time.Hour}, nil, func(w *world) {
 				src := w.alice()
 				w.token(src)
 				for i := range 5 {
@@ -28,7 +28,7 @@ func TestATokenIsRefreshed(t *testing.T) {
 }
 
 func TestARejectedTokenIsRefreshed(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.wantMe(w.alice(), "sensibill/"+alice)
 		w.EndAccessTokens()
 		w.wantMe(w.alice(), "sensibill/"+alice)
@@ -40,7 +40,7 @@ func TestARefusedRefreshTokenStartsANewLogin(t *testing.T) {
 	for _, status := range []int{400, 401} {
 		for _, empty := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d, empty body %v", status, empty), func(t *testing.T) {
-				inBubble(t, sensibilltest.Behaviour{RefusedRefresh: status, EmptyErrors: empty}, nil, func(w *world) {
+				inBubble(t, sensibilltest.Behavior{RefusedRefresh: status, EmptyErrors: empty}, nil, func(w *world) {
 					w.wantMe(w.alice(), "sensibill/"+alice)
 					w.EndAccessTokens()
 					w.EndRefreshTokens()
@@ -55,9 +55,9 @@ func TestARefusedRefreshTokenStartsANewLogin(t *testing.T) {
 
 // The step after the refused refresh shows whether it was the client that was refused.
 func TestARefusedClientIsDetectedAfterARefusedRefresh(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.token(w.alice())
-		w.Update(func(b *sensibilltest.Behaviour) { b.ClientSecret = "changed" })
+		w.Update(func(b *sensibilltest.Behavior) { b.ClientSecret = "changed" })
 		time.Sleep(3 * time.Hour)
 		if err := w.refusal(w.alice()); !errors.Is(err, tokencache.ErrInvalidClient) {
 			t.Errorf("got %v, want ErrInvalidClient", err)
@@ -71,17 +71,17 @@ func TestARefreshTokenIsNotSentAfterItExpires(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, row := range []struct {
 		name              string
-		behavior          sensibilltest.Behaviour
+		behavior          sensibilltest.Behavior
 		idle              time.Duration
 		grants, refreshes int
 	}{
-		{"the last moment", sensibilltest.Behaviour{RefreshLifetime: 4 * time.Hour}, 4*time.Hour - 1, 1, 1},
-		{"the end", sensibilltest.Behaviour{RefreshLifetime: 4 * time.Hour}, 4 * time.Hour, 2, 0},
-		{"shorter than the access token's", sensibilltest.Behaviour{RefreshLifetime: time.Hour}, 3 * time.Hour, 2, 0},
-		{"thirty days, the last moment", sensibilltest.Behaviour{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30*day - 1, 1, 1},
-		{"thirty days, the end", sensibilltest.Behaviour{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30 * day, 2, 0},
-		{"no refresh_expires_in", sensibilltest.Behaviour{RefreshLifetime: 4 * time.Hour, NoRefreshExpiry: true}, 4 * time.Hour, 2, 1},
-		{"there is none", sensibilltest.Behaviour{NoRefreshToken: true}, 3 * time.Hour, 2, 0},
+		{"the last moment", sensibilltest.Behavior{RefreshLifetime: 4 * time.Hour}, 4*time.Hour - 1, 1, 1},
+		{"the end", sensibilltest.Behavior{RefreshLifetime: 4 * time.Hour}, 4 * time.Hour, 2, 0},
+		{"shorter than the access token's", sensibilltest.Behavior{RefreshLifetime: time.Hour}, 3 * time.Hour, 2, 0},
+		{"thirty days, the last moment", sensibilltest.Behavior{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30*day - 1, 1, 1},
+		{"thirty days, the end", sensibilltest.Behavior{AccessLifetime: 20 * day, RefreshLifetime: 30 * day}, 30 * day, 2, 0},
+		{"no refresh_expires_in", sensibilltest.Behavior{RefreshLifetime: 4 * time.Hour, NoRefreshExpiry: true}, 4 * time.Hour, 2, 1},
+		{"there is none", sensibilltest.Behavior{NoRefreshToken: true}, 3 * time.Hour, 2, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, row.behavior, nil, func(w *world) {
@@ -97,7 +97,7 @@ func TestARefreshTokenIsNotSentAfterItExpires(t *testing.T) {
 
 // refresh_expires_in counts from the latest answer.
 func TestEachRefreshExtendsTheSession(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		src := w.alice()
 		w.token(src)
 		time.Sleep(5 * time.Hour)
@@ -112,7 +112,7 @@ func TestEachRefreshExtendsTheSession(t *testing.T) {
 }
 
 func TestAChangedPasswordDoesNotEndTheSession(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		src := w.alice()
 		w.token(src)
 		w.SetSecret("sensibill", alice, "changed")
@@ -125,7 +125,7 @@ func TestAChangedPasswordDoesNotEndTheSession(t *testing.T) {
 }
 
 func TestExtraFieldsOfTheAnswerAreKept(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		src := w.alice()
 		first := w.token(src)
 		time.Sleep(3 * time.Hour)
@@ -145,7 +145,7 @@ func TestExtraFieldsOfTheAnswerAreKept(t *testing.T) {
 }
 
 func TestAnAnswerWithoutATokenTypeIsABearerToken(t *testing.T) {
-	for _, b := range []sensibilltest.Behaviour{{NoTokenType: true}, {TokenType: "Bearer"}, {NoTokenType: true, NoRefreshToken: true}} {
+	for _, b := range []sensibilltest.Behavior{{NoTokenType: true}, {TokenType: "Bearer"}, {NoTokenType: true, NoRefreshToken: true}} {
 		inBubble(t, b, nil, func(w *world) {
 			w.wantMe(w.alice(), "sensibill/"+alice)
 		})
@@ -153,7 +153,7 @@ func TestAnAnswerWithoutATokenTypeIsABearerToken(t *testing.T) {
 }
 
 func TestAnotherTokenTypeIsAnError(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{TokenType: "mac"}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{TokenType: "mac"}, nil, func(w *world) {
 		err := w.refusal(w.alice())
 		if _, f := failureOf(t, err); f.Step != sensibill.StepAccessToken {
 			t.Errorf("got %v", err)

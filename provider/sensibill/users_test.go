@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tokencache/tokencache"
-	"github.com/tokencache/tokencache/provider/sensibill"
 	"github.com/tokencache/tokencache/provider/sensibill/sensibilltest"
 )
 
@@ -21,7 +20,7 @@ func TestEveryRequestCarriesItsUsersToken(t *testing.T) {
 	const users, callers, requests = 40, 4, 10
 	for _, same := range []bool{false, true} {
 		t.Run(fmt.Sprintf("same token %v", same), func(t *testing.T) {
-			b := sensibilltest.Behaviour{SameToken: same, Latency: 50 * time.Millisecond}
+			b := sensibilltest.Behavior{SameToken: same, Latency: 50 * time.Millisecond}
 			for i := range users {
 				b.Users = append(b.Users, sensibilltest.User{
 					CredentialType: []string{"sensibill", sensibilltest.BankType}[i%2], AccessID: fmt.Sprint("user-", i/2), AccessSecret: fmt.Sprint("secret-", i),
@@ -32,9 +31,9 @@ func TestEveryRequestCarriesItsUsersToken(t *testing.T) {
 				var group sync.WaitGroup
 				for i := range users * callers {
 					u := b.Users[i%users]
-					g := sensibill.User(w.options, sensibilltest.ClientKey, u.AccessID, u.AccessSecret)
-					g.CredentialType = u.CredentialType
-					src := w.cache.Source(g)
+					l := login{w.options, sensibilltest.ClientKey, u.AccessID, u.AccessSecret}
+					l.options.CredentialType = u.CredentialType
+					src := w.source(l)
 					group.Go(func() {
 						ctx := tokencache.WithSource(context.Background(), src)
 						for range requests {
@@ -61,32 +60,42 @@ func TestEveryRequestCarriesItsUsersToken(t *testing.T) {
 }
 
 func TestOneNameWithTwoCredentialTypesIsTwoUsers(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-		bank := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
-		w.token(w.cache.Source(bank))
-		bank.CredentialType = sensibilltest.BankType
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
+		bank := w.alices()
+		w.token(w.source(bank))
+		bank.options.CredentialType = sensibilltest.BankType
 		// This user has another secret.
-		if err := w.refusal(w.cache.Source(bank)); !contains(err, "401") {
+		if err := w.refusal(w.source(bank)); !contains(err, "401") {
 			t.Errorf("got %v", err)
 		}
-		bank.AccessSecret = tokencache.NewSecret(bankPassword)
-		w.wantMe(w.cache.Source(bank), sensibilltest.BankType+"/"+alice)
+		bank.accessSecret = bankPassword
+		w.wantMe(w.source(bank), sensibilltest.BankType+"/"+alice)
 		w.wantMe(w.alice(), "sensibill/"+alice)
 	})
 }
 
+func TestTwoUsersWithTheSamePasswordHaveTwoTokens(t *testing.T) {
+	b := sensibilltest.Behavior{Users: []sensibilltest.User{
+		{AccessID: "carol", AccessSecret: "the same"}, {AccessID: "dave", AccessSecret: "the same"},
+	}}
+	inBubble(t, b, nil, func(w *world) {
+		w.wantMe(w.user("carol", "the same"), "sensibill/carol")
+		w.wantMe(w.user("dave", "the same"), "sensibill/dave")
+	})
+}
+
 func TestTheDefaultCredentialTypeIsSensibill(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
-		g := sensibill.User(w.options, sensibilltest.ClientKey, alice, alicesPassword)
-		w.token(w.cache.Source(g))
-		g.CredentialType = "sensibill"
-		w.token(w.cache.Source(g))
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
+		l := w.alices()
+		w.token(w.source(l))
+		l.options.CredentialType = "sensibill"
+		w.token(w.source(l))
 		w.wantCounts(1, 1, 0)
 	})
 }
 
 func TestAWrongPasswordDoesNotGetTheCachedToken(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.token(w.alice())
 		if err := w.refusal(w.user(alice, "looking-glass")); !contains(err, "401") {
 			t.Errorf("got %v", err)
@@ -96,7 +105,7 @@ func TestAWrongPasswordDoesNotGetTheCachedToken(t *testing.T) {
 
 func TestShutdownInvalidatesEveryAccessToken(t *testing.T) {
 	for _, outlives := range []bool{false, true} {
-		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
+		inBubble(t, sensibilltest.Behavior{RefreshOutlives: outlives}, nil, func(w *world) {
 			w.token(w.cache.ClientCredentials())
 			w.token(w.user(bob, bobsPassword))
 			src := w.alice()
@@ -127,7 +136,7 @@ func TestShutdownInvalidatesEveryAccessToken(t *testing.T) {
 }
 
 func TestInvalidatingAnInvalidTokenSucceeds(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.token(w.alice())
 		w.token(w.cache.ClientCredentials())
 		w.EndAccessTokens()
@@ -141,9 +150,9 @@ func TestInvalidatingAnInvalidTokenSucceeds(t *testing.T) {
 }
 
 func TestShutdownReturnsAFailedInvalidation(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.token(w.alice())
-		w.Update(func(b *sensibilltest.Behaviour) { b.Fault = func(*http.Request) int { return 500 } })
+		w.Update(func(b *sensibilltest.Behavior) { b.Fault = func(*http.Request) int { return 500 } })
 		err := w.cache.Shutdown(context.Background())
 		if _, f := failureOf(t, err); f.Step != "invalidate" || f.Status != 500 {
 			t.Errorf("got %v", err)
@@ -152,7 +161,7 @@ func TestShutdownReturnsAFailedInvalidation(t *testing.T) {
 }
 
 func TestCloseInvalidatesNothing(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{}, nil, func(w *world) {
 		w.token(w.alice())
 		if err := w.cache.Close(); err != nil || w.Count("invalidate") != 0 {
 			t.Errorf("got %v, %d requests", err, w.Count("invalidate"))
@@ -163,7 +172,7 @@ func TestCloseInvalidatesNothing(t *testing.T) {
 // It is not documented whether the refresh token stays valid. The cache does not use it again.
 func TestAfterRevokeTheUserLogsInAgain(t *testing.T) {
 	for _, outlives := range []bool{false, true} {
-		inBubble(t, sensibilltest.Behaviour{RefreshOutlives: outlives}, nil, func(w *world) {
+		inBubble(t, sensibilltest.Behavior{RefreshOutlives: outlives}, nil, func(w *world) {
 			src := w.alice()
 			w.token(src)
 			if err := src.Revoke(context.Background()); err != nil {
@@ -177,7 +186,7 @@ func TestAfterRevokeTheUserLogsInAgain(t *testing.T) {
 
 // If the server issues the same token again, the Shutdown of one replica ends it for all.
 func TestAnotherReplicaRecoversAfterAShutdown(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{SameToken: true}, nil, func(w *world) {
+	inBubble(t, sensibilltest.Behavior{SameToken: true}, nil, func(w *world) {
 		other := newWorld(t, w.Emulator, nil)
 		if w.token(w.alice()).AccessToken != other.token(other.alice()).AccessToken {
 			t.Fatal("the replicas have two tokens")

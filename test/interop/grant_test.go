@@ -33,7 +33,7 @@ func TestPasswordIsSentOnceAndTokensAreRenewedByRefresh(t *testing.T) {
 	client := alice.Client()
 	s.post(client)
 	for range rounds {
-		alice.Invalidate(s.get(alice))
+		s.revokeAccessTokens()
 		concurrently(callers, func(int) { s.post(client) })
 	}
 	s.want("password", 1)

@@ -53,15 +53,15 @@ func TestOIDCProviderReuseRevokesTheTokenFamily(t *testing.T) {
 	p.wantActive("after reuse", second, false)
 }
 
-// In even rounds every caller invalidates the token; in odd ones the server has revoked it and the
-// callers get a 401. Every caller makes its own source, from the first, the last, or an older saved
-// token.
+// In even rounds every caller says that the token was rejected; in odd ones the server has revoked it
+// and the callers get a 401. Every caller makes its own source, from the first, the last, or an older
+// saved token.
 func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	first := p.login()
 	cache := p.cache(kept.hook)
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	for round := range rotations {
 		current := p.get(session)
 		byServer := round%2 == 1
@@ -75,9 +75,9 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 			} else if i%4 == 1 {
 				from = kept.last(first)
 			}
-			src := cache.RefreshToken("session-1", from)
+			src := cache.Session("session-1", from)
 			if !byServer {
-				src.Invalidate(current)
+				p.reject(src, current)
 			}
 			p.post(src.Client())
 		})
@@ -99,7 +99,7 @@ func TestOIDCProviderSessionSurvivesShortLifetimes(t *testing.T) {
 	const rotations = 2
 	p, kept := newOIDCProvider(t, 3*time.Second), &saved{}
 	first := p.login()
-	client := p.cache(kept.hook).RefreshToken("session-1", first).Client()
+	client := p.cache(kept.hook).Session("session-1", first).Client()
 	concurrently(4, func(int) {
 		for len(kept.all()) < rotations && p.post(client) {
 		}
@@ -115,8 +115,7 @@ func TestOIDCProviderRefusedRefreshFallsBackToThePassword(t *testing.T) {
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	cache := p.cache(kept.hook)
 	alice := cache.Password(user, password, offline)
-	alice.Invalidate(p.get(alice))
-	p.get(alice)
+	p.renew(alice)
 	p.want("password", 1)
 	p.want("refresh_token", 1)
 	// A reuse of the replaced refresh token revokes the whole family.
@@ -133,9 +132,8 @@ func TestOIDCProviderRevokeEndsOnlyItsSession(t *testing.T) {
 	p, kept := newOIDCProvider(t, time.Hour), &saved{}
 	first, another := p.login(), p.login()
 	cache := p.cache(kept.hook)
-	session := cache.RefreshToken("session-1", first)
-	session.Invalidate(p.get(session))
-	p.get(session)
+	session := cache.Session("session-1", first)
+	p.renew(session)
 	// At this server, a refresh does not revoke the previous access token.
 	p.wantActive("the first access token", &oauth2.Token{AccessToken: first.AccessToken}, true)
 	if err := session.Revoke(context.Background()); err != nil {
@@ -145,7 +143,7 @@ func TestOIDCProviderRevokeEndsOnlyItsSession(t *testing.T) {
 	p.wantActive("the session's token", kept.last(first), false)
 	p.wantActive("another session of the user", another, true)
 	for _, from := range []*oauth2.Token{first, kept.last(first)} {
-		_, err := cache.RefreshToken("session-1", from).Token()
+		_, err := cache.Session("session-1", from).Token()
 		if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 			t.Errorf("after Revoke: got %v, want ErrRefreshTokenSpent", err)
 		}
@@ -158,9 +156,8 @@ func TestOIDCProviderRevokeRevokesSupersededTokens(t *testing.T) {
 	cache := p.cache(kept.hook)
 	app := cache.ClientCredentials(scope)
 	for range 3 {
-		app.Invalidate(p.get(app))
+		p.renew(app)
 	}
-	p.get(app)
 	for _, tok := range kept.all() {
 		p.wantActive("before Revoke", tok, true)
 	}
@@ -179,7 +176,7 @@ func TestOIDCProviderRefusedRevocationReturnsAnError(t *testing.T) {
 	cache := p.cache(func(cfg *tokencache.Config) {
 		cfg.ClientID, cfg.Auth = other.ID, tokencache.ClientSecretBasic(other.Secret)
 	})
-	err := cache.RefreshToken("session-1", first).Revoke(context.Background())
+	err := cache.Session("session-1", first).Revoke(context.Background())
 	var failed *tokencache.Error
 	if !errors.As(err, &failed) || failed.Op != "revocation" || failed.Code != "invalid_request" || !failed.Permanent {
 		t.Errorf("another client's token: got %v, want a permanent invalid_request", err)
@@ -193,12 +190,10 @@ func TestOIDCProviderShutdownRevokesAllTokensExceptSessions(t *testing.T) {
 	cache := p.cache(kept.hook)
 	app, alice := cache.ClientCredentials(scope), cache.Password(user, password, offline)
 	for range 4 {
-		app.Invalidate(p.get(app))
-		alice.Invalidate(p.get(alice))
-		p.get(app)
-		p.get(alice)
+		p.renew(app)
+		p.renew(alice)
 	}
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	p.post(session.Client())
 	all := kept.all()
 	if want := 10; len(all) != want {

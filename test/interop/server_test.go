@@ -256,6 +256,27 @@ func (s *server) get(src *tokencache.Source) *oauth2.Token {
 	return tok
 }
 
+// reject tells the source that the API has rejected a token, and returns the one that replaces it. It
+// fails the test on an error.
+func (s *server) reject(src *tokencache.Source, tok *oauth2.Token) *oauth2.Token {
+	s.Helper()
+	next, err := src.Rejected(context.Background(), tok, s.target())
+	if err != nil {
+		s.Error(err)
+		return tok
+	}
+	return next
+}
+
+// renew replaces the source's token as if the API had rejected it, and had accepted the new one.
+func (s *server) renew(src *tokencache.Source) {
+	s.Helper()
+	src.Accepted(s.reject(src, s.get(src)), s.target(), time.Now())
+}
+
+// target returns what post sends its requests to, as a Transport calls it.
+func (s *server) target() string { return "POST " + s.http.URL + "/api/transfers" }
+
 // post sends a request to the API and reports whether it echoed the body. If not, the test fails.
 func (s *server) post(client *http.Client) bool {
 	s.Helper()

@@ -27,20 +27,18 @@ func TestReuseRevokesTheTokenFamily(t *testing.T) {
 	s.wantActive("after reuse", second, false)
 }
 
-// In every round the application invalidates the token, or the server revokes it, in turns. Then
-// every caller makes its own source, from the first, the last, or an older saved token, and
-// invalidates the token too.
+// In odd rounds the server has revoked the token; in even ones it is still valid. Every caller makes
+// its own source, from the first, the last, or an older saved token, says that the token was
+// rejected, and sends a request.
 func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	const rotations = 200
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	for round := range rotations {
 		current := s.get(session)
-		if round%2 == 0 {
-			session.Invalidate(current)
-		} else {
+		if round%2 == 1 {
 			s.revokeAccessTokens()
 		}
 		concurrently(callers, func(i int) {
@@ -50,8 +48,8 @@ func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 			} else if i%4 == 1 {
 				from = kept.last(first)
 			}
-			src := cache.RefreshToken("session-1", from)
-			src.Invalidate(current)
+			src := cache.Session("session-1", from)
+			s.reject(src, current)
 			s.post(src.Client())
 		})
 		if t.Failed() {
@@ -85,21 +83,21 @@ func TestSourceFromATokenSavedDuringAFetchJoinsTheFetch(t *testing.T) {
 	cache = s.cache(func(cfg *tokencache.Config) {
 		kept.hook(cfg)
 		save := cfg.Hooks.NewToken
-		cfg.Hooks.NewToken = func(ctx context.Context, f tokencache.Fetch, tok *oauth2.Token) {
-			save(ctx, f, tok)
+		cfg.Hooks.NewToken = func(ctx context.Context, f tokencache.FetchInfo, tok *oauth2.Token) error {
+			err := save(ctx, f, tok)
 			started := make(chan struct{})
 			go func() {
 				close(started)
-				_, err := cache.RefreshToken("session-1", &oauth2.Token{RefreshToken: tok.RefreshToken}).Token()
+				_, err := cache.Session("session-1", &oauth2.Token{RefreshToken: tok.RefreshToken}).Token()
 				late <- err
 			}()
 			<-started
+			return err
 		}
 	})
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	for range 20 {
-		session.Invalidate(s.get(session))
-		s.get(session)
+		s.renew(session)
 		if err := <-late; err != nil {
 			t.Fatal(err)
 		}
@@ -112,16 +110,15 @@ func TestSourceFromASpentTokenDoesNotSendIt(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	for range 3 {
-		session.Invalidate(s.get(session))
-		s.get(session)
+		s.renew(session)
 	}
-	late := cache.RefreshToken("session-1", first)
+	late := cache.Session("session-1", first)
 	if got, want := s.get(late).AccessToken, kept.last(first).AccessToken; got != want {
 		t.Error("a source from a spent token does not return the session's current token")
 	}
-	late.Invalidate(s.get(late))
+	s.renew(late)
 	s.post(late.Client())
 	s.want("refresh_token", 4)
 	s.wantRefused("invalid_grant", 0)
@@ -134,7 +131,7 @@ func TestSessionContinuesInTheNextProcess(t *testing.T) {
 	tok := s.login()
 	for range processes {
 		cache := s.cache(kept.hook)
-		client := cache.RefreshToken("session-1", tok).Client()
+		client := cache.Session("session-1", tok).Client()
 		s.post(client)
 		s.revokeAccessTokens()
 		concurrently(callers, func(int) { s.post(client) })
@@ -152,15 +149,14 @@ func TestRevokedSessionEndsForAllItsSources(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	first := s.login()
 	cache := s.cache(kept.hook)
-	session := cache.RefreshToken("session-1", first)
-	session.Invalidate(s.get(session))
-	s.get(session)
+	session := cache.Session("session-1", first)
+	s.renew(session)
 	if err := session.Revoke(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	s.wantActive("the session's token", kept.last(first), false)
 	for _, from := range []*oauth2.Token{first, kept.last(first)} {
-		_, err := cache.RefreshToken("session-1", from).Token()
+		_, err := cache.Session("session-1", from).Token()
 		if !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 			t.Errorf("after Revoke: got %v, want ErrRefreshTokenSpent", err)
 		}
@@ -171,7 +167,7 @@ func TestRevokedSessionEndsForAllItsSources(t *testing.T) {
 func TestSessionRevokedByTheServerRequiresANewLogin(t *testing.T) {
 	s := newServer(t)
 	cache := s.cache(nil)
-	session := cache.RefreshToken("session-1", s.login())
+	session := cache.Session("session-1", s.login())
 	s.post(session.Client())
 	s.revokeAll()
 	resp, err := session.Client().Get(s.http.URL + "/api/transfers")
@@ -182,14 +178,14 @@ func TestSessionRevokedByTheServerRequiresANewLogin(t *testing.T) {
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("status: got %d, want the API's own 401", resp.StatusCode)
 	}
-	session.Invalidate(s.get(session))
+	rejected := s.get(session)
 	for range 10 {
-		if _, err := session.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+		if _, err := session.Rejected(context.Background(), rejected, s.target()); !errors.Is(err, tokencache.ErrInvalidGrant) && !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
 			t.Errorf("got %v, want ErrInvalidGrant", err)
 		}
 	}
 	s.want("refresh_token", 1)
-	renewed := cache.RefreshToken("session-1", s.login())
+	renewed := cache.Session("session-1", s.login())
 	s.post(renewed.Client())
 	s.post(session.Client())
 }

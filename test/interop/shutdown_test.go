@@ -11,12 +11,10 @@ func TestShutdownRevokesAllTokensExceptSessions(t *testing.T) {
 	cache := s.cache(kept.hook)
 	app, alice := cache.ClientCredentials(scope), cache.Password(user, password, offline)
 	for range 4 {
-		app.Invalidate(s.get(app))
-		alice.Invalidate(s.get(alice))
-		s.get(app)
-		s.get(alice)
+		s.renew(app)
+		s.renew(alice)
 	}
-	session := cache.RefreshToken("session-1", first)
+	session := cache.Session("session-1", first)
 	s.post(session.Client())
 	all := kept.all()
 	if want := 10; len(all) != want {
@@ -62,9 +60,8 @@ func TestRevokeRevokesSupersededTokens(t *testing.T) {
 	s, kept := newServer(t), &saved{}
 	app := s.cache(kept.hook).ClientCredentials(scope)
 	for range 3 {
-		app.Invalidate(s.get(app))
+		s.renew(app)
 	}
-	s.get(app)
 	if err := app.Revoke(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,12 @@ type saved struct {
 }
 
 func (s *saved) hook(cfg *tokencache.Config) {
-	cfg.Hooks.NewToken = func(_ context.Context, _ tokencache.Fetch, tok *oauth2.Token) {
+	cfg.Hooks.NewToken = func(_ context.Context, _ tokencache.FetchInfo, tok *oauth2.Token) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		t := *tok
 		s.tokens = append(s.tokens, &t)
+		return nil
 	}
 }
 

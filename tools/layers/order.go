@@ -3,6 +3,7 @@ package main
 // order lists the packages of internal/ from the bottom up. Each may import only those before it.
 var order = []string{
 	"clock",
+	"emulator",
 	"flight",
 	"table",
 	"challenge",

@@ -13,7 +13,7 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/tokencache/tokencache/tokentest"
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // The exit statuses.
@@ -37,7 +37,7 @@ type Session struct {
 	// Run sends the requests, prints them, and returns how they differ from the expected ones.
 	Run func(ctx context.Context, text io.Writer) (broken []string)
 
-	Transcript func() []tokentest.Exchange
+	Transcript func() []emulator.Exchange
 	Close      func()
 }
 

@@ -44,7 +44,7 @@ type user struct {
 
 // createUser answers with what was sent, including the password. Assumed: the statuses, and that id
 // and password are required; finAPI generates missing ones.
-func (e *Emulator) createUser(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+func (e *Emulator) createUser(b *Behavior, w http.ResponseWriter, r *http.Request) *refusal {
 	if _, refusal := e.authorize(r, roleClient); refusal != nil {
 		return refusal
 	}
@@ -78,7 +78,7 @@ func (e *Emulator) authorizedUser(w http.ResponseWriter, r *http.Request) *refus
 	return nil
 }
 
-func (e *Emulator) clientConfiguration(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+func (e *Emulator) clientConfiguration(b *Behavior, w http.ResponseWriter, r *http.Request) *refusal {
 	if _, refusal := e.authorize(r, roleClient); refusal != nil {
 		return refusal
 	}

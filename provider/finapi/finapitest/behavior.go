@@ -8,9 +8,9 @@ import (
 	"github.com/tokencache/tokencache/provider/finapi"
 )
 
-// A Behaviour configures an [Emulator]. The zero value is Access V1 as documented, with one client
+// A Behavior configures an [Emulator]. The zero value is Access V1 as documented, with one client
 // and one user. Drop and API must be safe for concurrent use.
-type Behaviour struct {
+type Behavior struct {
 	// Version is the mandator's version of Access. The other version answers 403. Default: V1.
 	Version finapi.Version
 
@@ -60,8 +60,8 @@ type Behaviour struct {
 	// "invalid_client".
 	Error401 string
 
-	// Misspelt sends error_description as errorDescription, as in one example of the documentation.
-	Misspelt bool
+	// Misspelled sends error_description as errorDescription, as in one example of the documentation.
+	Misspelled bool
 
 	// Latency is how long the token endpoint waits before it acts. Default: 0.
 	Latency time.Duration
@@ -74,7 +74,7 @@ type Behaviour struct {
 	API http.Handler
 }
 
-func (b Behaviour) withDefaults() *Behaviour {
+func (b Behavior) withDefaults() *Behavior {
 	text := func(s *string, value string) {
 		if *s == "" {
 			*s = value

@@ -6,30 +6,35 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tokencache/tokencache/internal/emulator"
 	"github.com/tokencache/tokencache/provider/finapi"
-	"github.com/tokencache/tokencache/tokentest"
 )
 
 // An Emulator is an emulated finAPI. Create one with [New] or [NewPipe], and call Close when done.
 // Its methods are safe for concurrent use.
+//
+// The embedded type is internal; what it has is used through an Emulator. URL is the base URL, Client
+// returns a client that reaches the emulator, Close stops it, and Transcript returns the requests so
+// far with their answers and without secrets, each with the fields Method, Path, Query, Header, Body,
+// Status and Answer.
 type Emulator struct {
-	*tokentest.Emulator
+	*emulator.Emulator
 
 	mu     sync.Mutex // guards what follows; never held while waiting
-	b      *Behaviour // never changed, only replaced
+	b      *Behavior  // never changed, only replaced
 	state  state
 	serial int
 }
 
 // New starts an emulator on a loopback socket. It panics if it cannot listen.
-func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
+func New(b Behavior) *Emulator { return start(b, emulator.New) }
 
-// NewPipe starts an emulator on an in-memory network, see [tokentest.NewPipe]. In a
+// NewPipe starts an emulator on an in-memory network, see tokentest.NewPipe. In a
 // [testing/synctest] bubble it must be started, used and closed inside that bubble. Only its Client
 // can reach it.
-func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
+func NewPipe(b Behavior) *Emulator { return start(b, emulator.NewPipe) }
 
-func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
+func start(b Behavior, serve func(http.Handler) *emulator.Emulator) *Emulator {
 	e := &Emulator{b: b.withDefaults(), state: newState()}
 	e.Emulator = serve(http.HandlerFunc(e.serve))
 	return e
@@ -40,10 +45,10 @@ func (e *Emulator) Options() finapi.Options {
 	return finapi.Options{BaseURL: e.URL, Version: e.behavior().Version}
 }
 
-// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// Update changes the behavior of the running emulator. change receives the current Behavior with
 // its defaults filled in; a field that it sets to the zero value gets its default. change must not
 // call methods of the emulator.
-func (e *Emulator) Update(change func(*Behaviour)) {
+func (e *Emulator) Update(change func(*Behavior)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	b := e.b.withDefaults()
@@ -51,7 +56,7 @@ func (e *Emulator) Update(change func(*Behaviour)) {
 	e.b = b.withDefaults()
 }
 
-func (e *Emulator) behavior() *Behaviour {
+func (e *Emulator) behavior() *Behavior {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.b

@@ -21,7 +21,7 @@ type emulator struct {
 	*finapitest.Emulator
 }
 
-func inBubble(t *testing.T, b finapitest.Behaviour, test func(e emulator)) {
+func inBubble(t *testing.T, b finapitest.Behavior, test func(e emulator)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := finapitest.NewPipe(b)
@@ -87,33 +87,33 @@ func (e emulator) token(body string) reply {
 func TestTheEmulatorRefusesWhatFinAPIRefuses(t *testing.T) {
 	for _, row := range []struct {
 		name                 string
-		behaviour            finapitest.Behaviour
+		behavior             finapitest.Behavior
 		method, target, body string
 		header               []string
 		status               int
 		code                 string // the code in errors, or the error of RFC 6749
 	}{
-		{"wrong secret", finapitest.Behaviour{}, "POST", "/oauth/token", "client_id=client-id&client_secret=no&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
-		{"no secret", finapitest.Behaviour{}, "POST", "/oauth/token", "client_id=client-id&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
-		{"Basic", finapitest.Behaviour{}, "POST", "/oauth/token", "grant_type=client_credentials", []string{form, "Authorization: Basic Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQ="}, 401, "invalid_client"},
-		{"wrong password", finapitest.Behaviour{}, "POST", "/oauth/token", secrets + "&grant_type=password&username=alice&password=no", []string{form}, 400, "BAD_REQUEST"},
-		{"dead refresh token", finapitest.Behaviour{}, "POST", "/oauth/token", secrets + "&grant_type=refresh_token&refresh_token=no", []string{form}, 400, "BAD_REQUEST"},
-		{"grant type", finapitest.Behaviour{}, "POST", "/oauth/token", secrets + "&grant_type=authorization_code", []string{form}, 400, "BAD_REQUEST"},
-		{"not verified", finapitest.Behaviour{Unverified: map[string]bool{"alice": true}}, "POST", "/oauth/token", aliceForm, []string{form}, 403, "USER_NOT_VERIFIED"},
-		{"JSON", finapitest.Behaviour{}, "POST", "/oauth/token", `{}`, []string{"Content-Type: application/json"}, 415, "UNSUPPORTED_MEDIA_TYPE"},
-		{"GET", finapitest.Behaviour{}, "GET", "/oauth/token?" + clientForm, "", nil, 405, "METHOD_NOT_ALLOWED"},
-		{"query in V2", finapitest.Behaviour{Version: finapi.V2}, "POST", "/api/v2/oauth/token?" + clientForm, "", []string{form}, 401, "invalid_client"},
-		{"V1 of a mandator of V2", finapitest.Behaviour{Version: finapi.V2}, "POST", "/oauth/token", clientForm, []string{form}, 403, "FORBIDDEN"},
-		{"V2 of a mandator of V1", finapitest.Behaviour{}, "POST", "/api/v2/oauth/token", clientForm, []string{form}, 403, "FORBIDDEN"},
-		{"a request ID of 256", finapitest.Behaviour{}, "POST", "/oauth/token", clientForm, []string{form, "X-Request-Id: " + strings.Repeat("x", 256)}, 400, "BAD_REQUEST"},
-		{"a service without a token", finapitest.Behaviour{}, "GET", "/api/v1/accounts", "", nil, 401, "unauthorized"},
-		{"a token in the query", finapitest.Behaviour{}, "GET", "/api/v1/accounts?access_token=x", "", nil, 401, "unauthorized"},
-		{"an unknown token", finapitest.Behaviour{}, "GET", "/api/v1/accounts", "", []string{"Authorization: Bearer x"}, 401, "invalid_token"},
-		{"bearer in lower case", finapitest.Behaviour{}, "GET", "/api/v1/accounts", "", []string{"Authorization: bearer x"}, 401, "unauthorized"},
-		{"a revocation without a token", finapitest.Behaviour{}, "POST", "/oauth/revoke?token=x", "", nil, 401, "unauthorized"},
+		{"wrong secret", finapitest.Behavior{}, "POST", "/oauth/token", "client_id=client-id&client_secret=no&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
+		{"no secret", finapitest.Behavior{}, "POST", "/oauth/token", "client_id=client-id&grant_type=client_credentials", []string{form}, 401, "invalid_client"},
+		{"Basic", finapitest.Behavior{}, "POST", "/oauth/token", "grant_type=client_credentials", []string{form, "Authorization: Basic Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQ="}, 401, "invalid_client"},
+		{"wrong password", finapitest.Behavior{}, "POST", "/oauth/token", secrets + "&grant_type=password&username=alice&password=no", []string{form}, 400, "BAD_REQUEST"},
+		{"dead refresh token", finapitest.Behavior{}, "POST", "/oauth/token", secrets + "&grant_type=refresh_token&refresh_token=no", []string{form}, 400, "BAD_REQUEST"},
+		{"grant type", finapitest.Behavior{}, "POST", "/oauth/token", secrets + "&grant_type=authorization_code", []string{form}, 400, "BAD_REQUEST"},
+		{"not verified", finapitest.Behavior{Unverified: map[string]bool{"alice": true}}, "POST", "/oauth/token", aliceForm, []string{form}, 403, "USER_NOT_VERIFIED"},
+		{"JSON", finapitest.Behavior{}, "POST", "/oauth/token", `{}`, []string{"Content-Type: application/json"}, 415, "UNSUPPORTED_MEDIA_TYPE"},
+		{"GET", finapitest.Behavior{}, "GET", "/oauth/token?" + clientForm, "", nil, 405, "METHOD_NOT_ALLOWED"},
+		{"query in V2", finapitest.Behavior{Version: finapi.V2}, "POST", "/api/v2/oauth/token?" + clientForm, "", []string{form}, 401, "invalid_client"},
+		{"V1 of a mandator of V2", finapitest.Behavior{Version: finapi.V2}, "POST", "/oauth/token", clientForm, []string{form}, 403, "FORBIDDEN"},
+		{"V2 of a mandator of V1", finapitest.Behavior{}, "POST", "/api/v2/oauth/token", clientForm, []string{form}, 403, "FORBIDDEN"},
+		{"a request ID of 256", finapitest.Behavior{}, "POST", "/oauth/token", clientForm, []string{form, "X-Request-Id: " + strings.Repeat("x", 256)}, 400, "BAD_REQUEST"},
+		{"a service without a token", finapitest.Behavior{}, "GET", "/api/v1/accounts", "", nil, 401, "unauthorized"},
+		{"a token in the query", finapitest.Behavior{}, "GET", "/api/v1/accounts?access_token=x", "", nil, 401, "unauthorized"},
+		{"an unknown token", finapitest.Behavior{}, "GET", "/api/v1/accounts", "", []string{"Authorization: Bearer x"}, 401, "invalid_token"},
+		{"bearer in lower case", finapitest.Behavior{}, "GET", "/api/v1/accounts", "", []string{"Authorization: bearer x"}, 401, "unauthorized"},
+		{"a revocation without a token", finapitest.Behavior{}, "POST", "/oauth/revoke?token=x", "", nil, 401, "unauthorized"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, row.behaviour, func(e emulator) {
+			inBubble(t, row.behavior, func(e emulator) {
 				r := e.send(row.method, row.target, row.body, row.header...)
 				if r.status != row.status || r.code()+r.field("error") != row.code {
 					e.Errorf("got %d %s, want %d %s", r.status, r.text, row.status, row.code)
@@ -127,7 +127,7 @@ func TestTheEmulatorRefusesWhatFinAPIRefuses(t *testing.T) {
 }
 
 func TestTheSameCredentialsGetTheSameTokenUntilItExpires(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+	inBubble(t, finapitest.Behavior{}, func(e emulator) {
 		first := e.token(aliceForm)
 		if len(first.fields) != 5 || first.field("token_type") != "bearer" || first.field("scope") != "all" {
 			e.Errorf("got %s", first.text)
@@ -149,7 +149,7 @@ func TestTheSameCredentialsGetTheSameTokenUntilItExpires(t *testing.T) {
 }
 
 func TestV1TakesParametersInTheQuery(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+	inBubble(t, finapitest.Behavior{}, func(e emulator) {
 		if r := e.send("POST", "/oauth/token?"+clientForm, "", form); r.status != 200 {
 			e.Errorf("got %d %s", r.status, r.text)
 		}
@@ -157,7 +157,7 @@ func TestV1TakesParametersInTheQuery(t *testing.T) {
 }
 
 func TestTooManyWrongPasswordsLockTheUser(t *testing.T) {
-	inBubble(t, finapitest.Behaviour{MaxLoginAttempts: 2}, func(e emulator) {
+	inBubble(t, finapitest.Behavior{MaxLoginAttempts: 2}, func(e emulator) {
 		tok := e.token(aliceForm).field("access_token")
 		wrong := strings.Replace(aliceForm, "wonderland", "no", 1)
 		var statuses []int
@@ -180,7 +180,7 @@ func TestTooManyWrongPasswordsLockTheUser(t *testing.T) {
 
 func TestWhatARevocationRevokes(t *testing.T) {
 	for hint, want := range map[string]string{"access_token": "401 200", "refresh_token": "401 400", "": "401 400", "other": "200 200"} {
-		inBubble(t, finapitest.Behaviour{}, func(e emulator) {
+		inBubble(t, finapitest.Behavior{}, func(e emulator) {
 			client, alice := e.token(clientForm).field("access_token"), e.token(aliceForm)
 			named := alice.field("refresh_token")
 			if hint == "access_token" || hint == "" {

@@ -11,7 +11,7 @@ import (
 )
 
 // token serves the token endpoint.
-func (e *Emulator) token(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+func (e *Emulator) token(b *Behavior, w http.ResponseWriter, r *http.Request) *refusal {
 	form, refusal := readForm(b, r)
 	if refusal != nil {
 		return refusal
@@ -40,12 +40,12 @@ func (e *Emulator) token(b *Behaviour, w http.ResponseWriter, r *http.Request) *
 	return nil
 }
 
-func unauthorizedClient(b *Behaviour) *refusal {
+func unauthorizedClient(b *Behavior) *refusal {
 	return &refusal{status: http.StatusUnauthorized, oauthError: b.Error401, message: "Bad client credentials"}
 }
 
 // grant returns the access token for a token request. e.mu must be held.
-func (e *Emulator) grant(b *Behaviour, form url.Values) (*token, *refusal) {
+func (e *Emulator) grant(b *Behavior, form url.Values) (*token, *refusal) {
 	switch form.Get("grant_type") {
 	case "client_credentials":
 		return e.state.grant(b, ""), nil
@@ -66,7 +66,7 @@ func (e *Emulator) grant(b *Behaviour, form url.Values) (*token, *refusal) {
 }
 
 // login checks a user's password. e.mu must be held.
-func (e *Emulator) login(b *Behaviour, user, password string) *refusal {
+func (e *Emulator) login(b *Behavior, user, password string) *refusal {
 	s := &e.state
 	if s.locked[user] {
 		return refuse(http.StatusLocked, "LOCKED", "The requested resource is locked")
@@ -86,7 +86,7 @@ func (e *Emulator) login(b *Behaviour, user, password string) *refusal {
 }
 
 // expiresIn returns the expires_in of t. It is 0 if t never expires, and during its last second.
-func expiresIn(b *Behaviour, t *token) int {
+func expiresIn(b *Behavior, t *token) int {
 	switch lifetime := b.UserLifetime; {
 	case t.Expires.IsZero():
 		return 0
@@ -101,7 +101,7 @@ func expiresIn(b *Behaviour, t *token) int {
 
 // revoke serves the revocation endpoint. The token is in the query in V1 and in the form in V2.
 // Assumed: V1 does not read a form.
-func (e *Emulator) revoke(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+func (e *Emulator) revoke(b *Behavior, w http.ResponseWriter, r *http.Request) *refusal {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "The method is not POST")
 	}
@@ -135,7 +135,7 @@ func (e *Emulator) revoke(b *Behaviour, w http.ResponseWriter, r *http.Request) 
 }
 
 // readForm returns the parameters of a POST: those in the form and, in V1, those in the query.
-func readForm(b *Behaviour, r *http.Request) (url.Values, *refusal) {
+func readForm(b *Behavior, r *http.Request) (url.Values, *refusal) {
 	if r.Method != http.MethodPost {
 		return nil, refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "The method is not POST")
 	}

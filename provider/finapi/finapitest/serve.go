@@ -62,7 +62,7 @@ func (e *Emulator) newRequestID() string {
 	return fmt.Sprintf("selfgen-%08d", e.serial)
 }
 
-func (e *Emulator) route(b *Behaviour, w http.ResponseWriter, r *http.Request) *refusal {
+func (e *Emulator) route(b *Behavior, w http.ResponseWriter, r *http.Request) *refusal {
 	oauth, api, other := "/oauth/", "/api/v1/", "/api/v2/"
 	if b.Version == finapi.V2 {
 		oauth, api, other = "/api/v2/oauth/", "/api/v2/", "/api/v1/"
@@ -99,10 +99,10 @@ func write(w http.ResponseWriter, status int, v any) {
 }
 
 // refuse writes a refusal in the format of the mandator's version.
-func (b *Behaviour) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
+func (b *Behavior) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
 	if f.oauthError != "" {
 		name := "error_description"
-		if b.Misspelt {
+		if b.Misspelled {
 			name = "errorDescription"
 		}
 		write(w, f.status, map[string]string{"error": f.oauthError, name: f.message})

@@ -67,7 +67,7 @@ func (s *state) issue(user string, refresh bool, family int, lifetime time.Durat
 
 // grant returns the access token of a user, or of the client if user is "". It starts a new
 // authorization if the latest token is no longer valid.
-func (s *state) grant(b *Behaviour, user string) *token {
+func (s *state) grant(b *Behavior, user string) *token {
 	if t := s.current[user]; t != nil && (t.valid(time.Now()) || b.RevokedAgain && !t.expired(time.Now())) {
 		return t
 	}
@@ -85,7 +85,7 @@ func (s *state) grant(b *Behaviour, user string) *token {
 
 // renew issues an access token for a refresh token. Assumed: it is a new one, and the old access
 // token stays valid.
-func (s *state) renew(b *Behaviour, old *token) *token {
+func (s *state) renew(b *Behavior, old *token) *token {
 	t := s.issue(old.User, false, old.family, b.UserLifetime)
 	s.current[old.User] = t
 	if b.Refresh == "new" {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Behaviour configures an [Emulator]. The zero value is what Moov documents. ExpiresIn must not
+// Behavior configures an [Emulator]. The zero value is what Moov documents. ExpiresIn must not
 // call methods of the emulator.
-type Behaviour struct {
+type Behavior struct {
 	// ClientID and ClientSecret are the API key. Default: the constants of this package.
 	ClientID, ClientSecret string
 
@@ -89,13 +89,13 @@ func Timestamp(_, expires time.Time) any { return expires.Unix() }
 // lifetime in seconds.
 func Seconds(issued, expires time.Time) any { return int64(expires.Sub(issued) / time.Second) }
 
-// Always returns a function for [Behaviour.ExpiresIn] that always returns v.
+// Always returns a function for [Behavior.ExpiresIn] that always returns v.
 func Always(v any) func(issued, expires time.Time) any {
 	return func(time.Time, time.Time) any { return v }
 }
 
 // withDefaults returns a copy with every default filled in.
-func (b Behaviour) withDefaults() Behaviour {
+func (b Behavior) withDefaults() Behavior {
 	b.Origins = slices.Clone(b.Origins)
 	if b.ClientID == "" {
 		b.ClientID = ClientID

@@ -7,7 +7,7 @@
 //	POST /accounts         anything else "/accounts.write"; Basic with the API key may do both
 //
 // The emulator is strict: it refuses what Moov's documentation says is refused, with the documented
-// status and body. Where the documentation is silent or contradicts itself, [Behaviour] has a field
+// status and body. Where the documentation is silent or contradicts itself, [Behavior] has a field
 // marked "Not documented". A comment in the code marks a guess that has no field.
 //
 // [New] listens on a loopback socket, [NewPipe] on an in-memory network for [testing/synctest]

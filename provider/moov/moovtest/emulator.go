@@ -10,17 +10,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokencache/tokencache/tokentest"
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // An Emulator emulates Moov's API. Create one with [New] or [NewPipe], and call Close when done.
-// URL is the BaseURL for moov.Options, Client returns a client that reaches the emulator, and
-// Transcript returns the requests and their answers. All methods are safe for concurrent use.
+// Its methods are safe for concurrent use.
+//
+// The embedded type is internal; what it has is used through an Emulator. URL is the BaseURL for
+// moov.Options, Client returns a client that reaches the emulator, Close stops it, and Transcript
+// returns the requests so far with their answers and without secrets, each with the fields Method,
+// Path, Query, Header, Body, Status and Answer.
 type Emulator struct {
-	*tokentest.Emulator
+	*emulator.Emulator
 
 	mu       sync.Mutex // guards what follows
-	behavior Behaviour
+	behavior Behavior
 	tokens   []*Token
 	byValue  map[string]*Token
 	requests int
@@ -31,12 +35,12 @@ type Emulator struct {
 }
 
 // New starts an emulator on a loopback socket. It panics if it cannot listen.
-func New(b Behaviour) *Emulator { return start(b, tokentest.NewEmulator) }
+func New(b Behavior) *Emulator { return start(b, emulator.New) }
 
-// NewPipe starts an emulator on an in-memory network; see [tokentest.NewPipe].
-func NewPipe(b Behaviour) *Emulator { return start(b, tokentest.NewPipeEmulator) }
+// NewPipe starts an emulator on an in-memory network; see tokentest.NewPipe.
+func NewPipe(b Behavior) *Emulator { return start(b, emulator.NewPipe) }
 
-func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator {
+func start(b Behavior, serve func(http.Handler) *emulator.Emulator) *Emulator {
 	e := &Emulator{
 		behavior: b.withDefaults(), byValue: make(map[string]*Token),
 		counts: make(map[string]int), faults: make(map[string][]int), keys: make(map[string]bool),
@@ -45,10 +49,10 @@ func start(b Behaviour, serve func(http.Handler) *tokentest.Emulator) *Emulator 
 	return e
 }
 
-// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// Update changes the behavior of the running emulator. change receives the current Behavior with
 // its defaults filled in; a field that it sets to the zero value gets its default. change must not
 // call methods of the emulator.
-func (e *Emulator) Update(change func(*Behaviour)) {
+func (e *Emulator) Update(change func(*Behavior)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change(&e.behavior)

@@ -31,9 +31,9 @@ func DefaultUsers() []User {
 	}
 }
 
-// Behaviour configures an [Emulator]. The zero value is what the documentation says or, where it is
+// Behavior configures an [Emulator]. The zero value is what the documentation says or, where it is
 // silent, what is most likely. Fault must be safe for concurrent use.
-type Behaviour struct {
+type Behavior struct {
 	ClientKey, ClientSecret string   // default: the constants of this package
 	RedirectURIs            []string // registered for the client; default: RedirectURI
 	CredentialTypes         []string // allowed to the client; default: "sensibill" and BankType
@@ -67,7 +67,7 @@ type Behaviour struct {
 	Fault func(r *http.Request) int
 }
 
-func (b Behaviour) withDefaults() Behaviour {
+func (b Behavior) withDefaults() Behavior {
 	b.ClientKey = cmp.Or(b.ClientKey, ClientKey)
 	b.ClientSecret = cmp.Or(b.ClientSecret, ClientSecret)
 	b.AccessLifetime = cmp.Or(b.AccessLifetime, 3*time.Hour)

@@ -11,7 +11,7 @@
 //	GET  /api/v1/users/me             returns the owner of the token
 //
 // The emulator is strict: it refuses what the documentation says is refused, with the documented
-// status. Where the documentation is silent, [Behaviour] has a field; a comment that begins with
+// status. Where the documentation is silent, [Behavior] has a field; a comment that begins with
 // "Assumed" marks a guess that has no field.
 //
 // [New] listens on a loopback socket, [NewPipe] on an in-memory network for [testing/synctest]

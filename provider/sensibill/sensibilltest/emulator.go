@@ -10,16 +10,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokencache/tokencache/tokentest"
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // An Emulator emulates the Sensibill API. Create one with [New] or [NewPipe], and call Close when
 // done. Its methods are safe for concurrent use.
+//
+// The embedded type is internal; what it has is used through an Emulator. URL is the address of the
+// server, Client returns a client that reaches the emulator, Close stops it, and Transcript returns
+// the requests so far with their answers and without secrets, each with the fields Method, Path,
+// Query, Header, Body, Status and Answer.
 type Emulator struct {
-	*tokentest.Emulator
+	*emulator.Emulator
 
 	mu       sync.Mutex // guards what follows; never held while waiting
-	behavior Behaviour
+	behavior Behavior
 	users    map[identity]*user
 	codes    map[string]*code
 	access   map[string]*token
@@ -55,21 +60,21 @@ type token struct {
 func (t *token) valid() bool { return t != nil && !t.dead && time.Now().Before(t.expires) }
 
 // New starts an emulator on a loopback socket. It panics if it cannot listen.
-func New(b Behaviour) *Emulator {
+func New(b Behavior) *Emulator {
 	e := newEmulator(b)
-	e.Emulator = tokentest.NewEmulator(e)
+	e.Emulator = emulator.New(e)
 	return e
 }
 
 // NewPipe starts an emulator on an in-memory network, for tests in a [testing/synctest] bubble.
-// Only its Client can reach it. See [tokentest.NewPipe].
-func NewPipe(b Behaviour) *Emulator {
+// Only its Client can reach it. See tokentest.NewPipe.
+func NewPipe(b Behavior) *Emulator {
 	e := newEmulator(b)
-	e.Emulator = tokentest.NewPipeEmulator(e)
+	e.Emulator = emulator.NewPipe(e)
 	return e
 }
 
-func newEmulator(b Behaviour) *Emulator {
+func newEmulator(b Behavior) *Emulator {
 	e := &Emulator{
 		behavior: b.withDefaults(), users: make(map[identity]*user), codes: make(map[string]*code),
 		access: make(map[string]*token), refresh: make(map[string]*token), latest: make(map[identity]*token),
@@ -93,10 +98,10 @@ func (e *Emulator) Count(endpoint string) (n int) {
 	return n
 }
 
-// Update changes the behavior of the running emulator. change receives the current Behaviour with
+// Update changes the behavior of the running emulator. change receives the current Behavior with
 // its defaults filled in; a field that it sets to the zero value gets its default. Changes of Users
 // have no effect. change must not call methods of the emulator.
-func (e *Emulator) Update(change func(*Behaviour)) {
+func (e *Emulator) Update(change func(*Behavior)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	change(&e.behavior)

@@ -19,7 +19,7 @@ type emulator struct {
 	*sensibilltest.Emulator
 }
 
-func inBubble(t *testing.T, b sensibilltest.Behaviour, test func(e emulator)) {
+func inBubble(t *testing.T, b sensibilltest.Behavior, test func(e emulator)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		srv := sensibilltest.NewPipe(b)
@@ -118,7 +118,7 @@ func (e emulator) want(what string, r reply, status int, name string) {
 }
 
 func TestTheFirstStepIsStrict(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+	inBubble(t, sensibilltest.Behavior{}, func(e emulator) {
 		for _, row := range []struct {
 			credentials, change string
 			status              int
@@ -150,7 +150,7 @@ func TestTheFirstStepIsStrict(t *testing.T) {
 }
 
 func TestTheSecondStepIsStrict(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+	inBubble(t, sensibilltest.Behavior{}, func(e emulator) {
 		code := e.grant(bob).field("code")
 		good := `{"grant_type":"authorization_code","code":"` + code + `","redirect_uri":"` + sensibilltest.RedirectURI + `"}`
 		for _, row := range []struct {
@@ -183,7 +183,7 @@ func TestTheSecondStepIsStrict(t *testing.T) {
 }
 
 func TestTheLifecycleOfTokens(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+	inBubble(t, sensibilltest.Behavior{}, func(e emulator) {
 		r := e.exchange(e.grant(bob).field("code"))
 		if r.field("token_type") != "bearer" || r.fields["expires_in"] != 10800.0 || r.fields["refresh_expires_in"] != 21600.0 || r.field("token_id") == "" {
 			e.Errorf("got %s", r.text)
@@ -208,8 +208,8 @@ func TestTheLifecycleOfTokens(t *testing.T) {
 	})
 }
 
-func TestTheFieldsOfBehaviour(t *testing.T) {
-	b := sensibilltest.Behaviour{
+func TestTheFieldsOfBehavior(t *testing.T) {
+	b := sensibilltest.Behavior{
 		ReusableCodes: true, KeepRefreshToken: true, RefreshOutlives: true, AcceptForm: true, SameToken: true,
 		NoTokenType: true, NoRefreshExpiry: true, RefusedRefresh: 401, MaximumFailedLogins: 2, EmptyErrors: true,
 	}
@@ -241,7 +241,7 @@ func TestTheFieldsOfBehaviour(t *testing.T) {
 }
 
 func TestUsersAreRegisteredByTheClient(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+	inBubble(t, sensibilltest.Behavior{}, func(e emulator) {
 		clients := e.token(map[string]string{"grant_type": "client_credentials"})
 		if clients.fields["refresh_token"] != nil {
 			e.Errorf("the client's token has a refresh token: %s", clients.text)
@@ -261,7 +261,7 @@ func TestUsersAreRegisteredByTheClient(t *testing.T) {
 }
 
 func TestTheTranscriptHasNoSecrets(t *testing.T) {
-	inBubble(t, sensibilltest.Behaviour{}, func(e emulator) {
+	inBubble(t, sensibilltest.Behavior{}, func(e emulator) {
 		r := e.exchange(e.grant(bob).field("code"))
 		e.send("POST", "/invalidate", r.field("access_token"), "", "")
 		text, err := json.Marshal(e.Transcript())

@@ -58,10 +58,9 @@ type fetchGrant struct {
 	fetch peer.Fetch
 }
 
-func (g fetchGrant) Name() string                        { return "fetch" }
-func (g fetchGrant) Inputs(add func(name, value string)) { add("user", g.user) }
+func (g fetchGrant) Describe(d *tokencache.GrantInfo) { d.Name, d.Subject = "fetch", g.user }
 
-func (g fetchGrant) Obtain(ctx context.Context, _ *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+func (g fetchGrant) Obtain(ctx context.Context, _ *tokencache.GrantRequest) (*oauth2.Token, error) {
 	tok, err := g.fetch(ctx)
 	return &oauth2.Token{AccessToken: tok.Value, Expiry: tok.Expiry}, err
 }

@@ -1,4 +1,4 @@
-package tokentest
+package emulator
 
 import (
 	"context"
@@ -11,9 +11,12 @@ import (
 // takes two file descriptors of the process.
 const maxSocketConns = 1024
 
-// A host serves a handler on a listener, and has a client that reaches it.
-type host struct {
-	url    string
+// A Host serves a handler on a listener, and has a client that reaches it. Its methods are safe for
+// concurrent use.
+type Host struct {
+	// URL is the base URL, without a trailing slash.
+	URL string
+
 	http   *http.Server
 	client *http.Client
 	stop   context.CancelFunc // cancels the contexts of all requests
@@ -21,11 +24,11 @@ type host struct {
 	close  sync.Once
 }
 
-// newSocketHost serves on a loopback socket. It panics if it cannot listen.
-func newSocketHost(h http.Handler) *host {
+// Serve serves on a loopback socket. It panics if it cannot listen.
+func Serve(h http.Handler) *Host {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic("tokentest: " + err.Error())
+		panic("cannot listen on a loopback socket: " + err.Error())
 	}
 	return serveOn(l, h, &http.Transport{
 		MaxConnsPerHost:     maxSocketConns,
@@ -33,18 +36,18 @@ func newSocketHost(h http.Handler) *host {
 	})
 }
 
-// newPipeHost serves on the in-memory network.
-func newPipeHost(h http.Handler) *host {
+// ServePipe serves on the in-memory network.
+func ServePipe(h http.Handler) *Host {
 	return serveOn(listenPipe(), h, &http.Transport{
 		DialContext:         dialPipe,
 		MaxIdleConnsPerHost: 1 << 20,
 	})
 }
 
-func serveOn(l net.Listener, handler http.Handler, transport *http.Transport) *host {
+func serveOn(l net.Listener, handler http.Handler, transport *http.Transport) *Host {
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &host{
-		url:    "http://" + l.Addr().String(),
+	h := &Host{
+		URL:    "http://" + l.Addr().String(),
 		client: &http.Client{Transport: transport},
 		stop:   cancel,
 	}
@@ -67,9 +70,12 @@ func serveOn(l net.Listener, handler http.Handler, transport *http.Transport) *h
 	return h
 }
 
-// shut aborts the requests in progress, waits until their handlers have returned, and closes all
+// Client returns a client that reaches the handler. Every call returns the same client.
+func (h *Host) Client() *http.Client { return h.client }
+
+// Close aborts the requests in progress, waits until their handlers have returned, and closes all
 // connections. Later calls wait for the first.
-func (h *host) shut() {
+func (h *Host) Close() {
 	h.close.Do(func() {
 		h.stop()
 		h.http.Close()

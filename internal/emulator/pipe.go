@@ -1,4 +1,4 @@
-package tokentest
+package emulator
 
 import (
 	"context"
@@ -16,7 +16,7 @@ var network = struct {
 	listeners map[string]*pipeListener
 }{lastPort: 10000, listeners: make(map[string]*pipeListener)}
 
-var errRefused = errors.New("tokentest: connection refused: no in-memory server listens on this port")
+var errRefused = errors.New("connection refused: no in-memory server listens on this port")
 
 // A pipeListener accepts connections from dialPipe. It waits only on channels, so a goroutine that
 // waits in it is durably blocked in the sense of testing/synctest.

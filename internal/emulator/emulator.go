@@ -1,4 +1,4 @@
-package tokentest
+package emulator
 
 import (
 	"bytes"
@@ -16,17 +16,14 @@ import (
 const maxRecorded = 1 << 20
 
 // An Emulator serves an http.Handler that emulates a particular API, and keeps a transcript without
-// secrets. It is the base of the providers' emulators. For a plain authorization server, use
-// [Server].
+// secrets.
 //
 // An answer is sent once the handler has returned. A panic with http.ErrAbortHandler closes the
-// connection without an answer. Create an Emulator with [NewEmulator] or [NewPipeEmulator], and
-// call Close when done. Its methods are safe for concurrent use.
+// connection without an answer. Create an Emulator with [New] or [NewPipe], and call Close when
+// done. Its methods are safe for concurrent use. The transcript remains available after Close.
 type Emulator struct {
-	// URL is the base URL, without a trailing slash.
-	URL string
+	*Host
 
-	host    *host
 	handler http.Handler
 
 	mu      sync.Mutex
@@ -34,26 +31,17 @@ type Emulator struct {
 	secrets secrets
 }
 
-// NewEmulator starts an emulator on a loopback socket. It panics if it cannot listen.
-func NewEmulator(h http.Handler) *Emulator { return startEmulator(h, newSocketHost) }
+// New starts an emulator on a loopback socket. It panics if it cannot listen.
+func New(h http.Handler) *Emulator { return start(h, Serve) }
 
-// NewPipeEmulator starts an emulator on the in-memory network of [NewPipe], for tests in a
-// [testing/synctest] bubble.
-func NewPipeEmulator(h http.Handler) *Emulator { return startEmulator(h, newPipeHost) }
+// NewPipe starts an emulator on the in-memory network, for tests in a [testing/synctest] bubble.
+func NewPipe(h http.Handler) *Emulator { return start(h, ServePipe) }
 
-func startEmulator(h http.Handler, serve func(http.Handler) *host) *Emulator {
+func start(h http.Handler, serve func(http.Handler) *Host) *Emulator {
 	e := &Emulator{handler: h, secrets: make(secrets)}
-	e.host = serve(http.HandlerFunc(e.serve))
-	e.URL = e.host.url
+	e.Host = serve(http.HandlerFunc(e.serve))
 	return e
 }
-
-// Client returns a client that reaches the emulator. Every call returns the same client.
-func (e *Emulator) Client() *http.Client { return e.host.client }
-
-// Close aborts the requests in progress, waits until their handlers have returned, and closes all
-// connections. The transcript remains available.
-func (e *Emulator) Close() { e.host.shut() }
 
 // An Exchange is a request and its answer. Secrets are replaced by "[redacted]": in the fields that
 // hold them and, if they have at least 6 bytes, wherever else they occur. The credentials in
@@ -139,15 +127,15 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	x := e.arrive(r, body)
-	held := heldAnswer{header: make(http.Header), status: http.StatusOK}
-	e.handler.ServeHTTP(&held, r)
+	held := Hold()
+	e.handler.ServeHTTP(held, r)
 	e.mu.Lock()
-	x.Status = held.status
-	x.Answer = e.secrets.redact(flatten(held.header.Get("Content-Type"), held.body.Bytes()))
+	x.Status = held.Status
+	x.Answer = e.secrets.redact(flatten(held.Header().Get("Content-Type"), held.Body.Bytes()))
 	e.mu.Unlock()
-	maps.Copy(w.Header(), held.header)
-	w.WriteHeader(held.status)
-	w.Write(held.body.Bytes())
+	maps.Copy(w.Header(), held.Header())
+	w.WriteHeader(held.Status)
+	w.Write(held.Body.Bytes())
 }
 
 // arrive adds a request to the log.

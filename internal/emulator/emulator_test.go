@@ -1,4 +1,4 @@
-package tokentest_test
+package emulator_test
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/tokencache/tokencache/tokentest"
+	"github.com/tokencache/tokencache/internal/emulator"
 )
 
 // handler answers a token request, drops /drop, and quotes the token in a 401 to anything else.
@@ -27,23 +27,23 @@ var handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 })
 
 // onBothNetworks runs a test against an emulator on each network.
-func onBothNetworks(t *testing.T, run func(t *testing.T, e *tokentest.Emulator)) {
+func onBothNetworks(t *testing.T, run func(t *testing.T, e *emulator.Emulator)) {
 	t.Run("pipe", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			e := tokentest.NewPipeEmulator(handler)
+			e := emulator.NewPipe(handler)
 			defer e.Close()
 			run(t, e)
 		})
 	})
 	t.Run("loopback", func(t *testing.T) {
-		e := tokentest.NewEmulator(handler)
+		e := emulator.New(handler)
 		defer e.Close()
 		run(t, e)
 	})
 }
 
 // exchange sends a request and ignores the answer.
-func exchange(t *testing.T, e *tokentest.Emulator, method, target, contentType, body string) {
+func exchange(t *testing.T, e *emulator.Emulator, method, target, contentType, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, e.URL+target, strings.NewReader(body))
 	if err != nil {
@@ -60,7 +60,7 @@ func exchange(t *testing.T, e *tokentest.Emulator, method, target, contentType, 
 }
 
 func TestTheTranscriptHasEverythingButSecrets(t *testing.T) {
-	onBothNetworks(t, func(t *testing.T, e *tokentest.Emulator) {
+	onBothNetworks(t, func(t *testing.T, e *emulator.Emulator) {
 		const form, js = "application/x-www-form-urlencoded", "application/json"
 		exchange(t, e, "POST", "/token", form, "grant_type=password&username=alice&password=wonderland&client_secret=s3cret-s3cret")
 		exchange(t, e, "POST", "/token?token=rt-7654321", js, `{"refresh_token":"rt-7654321","n":1,"extras":{"code":"cannot"},"code":"once-only"}`)
