@@ -11,7 +11,7 @@ HISTORIES  ?= 20000
 BENCHCOUNT ?= 6
 
 # CIRCLE is how many files of the root package may depend on each other in a circle.
-CIRCLE ?= 4
+CIRCLE ?= 1
 
 # The modules of go.work are tested together. Those outside of it have dependencies that must not choose versions for the
 # others.

@@ -216,7 +216,7 @@ func TestTokenOfASourceHasExtraFieldsButNoRefreshToken(t *testing.T) {
 	foreign := (&oauth2.Token{AccessToken: "a", RefreshToken: "r"}).WithExtra(map[string]any{"refresh_token": "r", "id_token": "i", "more": "r"})
 	for _, src := range []*tokencache.Source{
 		cache.Password("alice", "wonderland"),
-		cache.Source(tokencache.TokenSourceGrant("foreign", oauth2.StaticTokenSource(foreign))),
+		cache.Source(sourceGrant("foreign", oauth2.StaticTokenSource(foreign))),
 	} {
 		tok, err := src.Token()
 		if err != nil {

@@ -112,8 +112,11 @@ func TestZeroCacheAndSourceReturnErrors(t *testing.T) {
 			t.Errorf("error: %v", err)
 		}
 	}
-	src.Invalidate(&oauth2.Token{})
-	src.Reset()
+	src.Accepted(&oauth2.Token{}, "GET https://a/", time.Now())
+	_, err4 := src.Rejected(t.Context(), &oauth2.Token{}, "GET https://a/")
+	if err5 := src.Reset(t.Context()); err4 == nil || err5 == nil {
+		t.Errorf("Rejected: %v, Reset: %v, want errors", err4, err5)
+	}
 	if err := errors.Join(cache.Shutdown(t.Context()), cache.Close()); err != nil {
 		t.Error(err)
 	}
@@ -379,7 +382,7 @@ func TestClientAuthenticationIsNeverProbed(t *testing.T) {
 func TestClientAuthErrorSendsNothing(t *testing.T) {
 	broken := errors.New("the signing key is gone")
 	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
-		cfg.Auth = func(context.Context, string, http.Header, url.Values) error { return broken }
+		cfg.Auth = func(context.Context, *tokencache.ClientAuthRequest) error { return broken }
 	}, func(w *world) {
 		_, err := w.cache.ClientCredentials().Token()
 		if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "tokencache: ") {

@@ -38,7 +38,7 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 				w.wantFetches(2)
 				w.token(w.cache.Password("alice", "wonderland")) // another password is sent at once
 				src := w.cache.Password("alice", "wrong")
-				src.Reset()
+				_ = src.Reset(context.Background())
 				if _, err := src.Token(); errors.Is(err, tokencache.ErrHeldOff) || err == nil {
 					w.Errorf("after Reset: got %v, want another refusal by the server", err)
 				}
@@ -93,7 +93,7 @@ func TestWrongPasswordIsSentTwiceWhateverTheScopes(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		askAll()
 		w.wantFetches(2)
-		sources[3].Reset()
+		_ = sources[3].Reset(w.Context())
 		askAll()
 		w.wantFetches(3)
 	})
@@ -154,13 +154,13 @@ func TestPasswordThatWasNotSentDoesNotCount(t *testing.T) {
 	failing := true
 	change := func(cfg *tokencache.Config) {
 		auth := cfg.Auth
-		cfg.Auth = func(ctx context.Context, id string, h http.Header, p url.Values) error {
+		cfg.Auth = func(ctx context.Context, r *tokencache.ClientAuthRequest) error {
 			if failing {
 				if _, err := assertion.TokenContext(ctx); err != nil {
 					return err
 				}
 			}
-			return auth(ctx, id, h, p)
+			return auth(ctx, r)
 		}
 	}
 	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
@@ -229,17 +229,18 @@ func TestRefusedCredentialsOfAGrantHoldOffAllItsKeys(t *testing.T) {
 // loginGrant is a grant that sends a user's credentials with Cache.Send.
 type loginGrant struct{ variant, url string }
 
-func (loginGrant) Name() string { return "login" }
+func (g loginGrant) Describe(d *tokencache.GrantInfo) {
+	d.Name = "login"
+	d.Input("variant", g.variant)
+}
 
-func (g loginGrant) Inputs(add func(name, value string)) { add("variant", g.variant) }
-
-func (g loginGrant) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+func (g loginGrant) Obtain(ctx context.Context, r *tokencache.GrantRequest) (*oauth2.Token, error) {
 	req, err := http.NewRequest(http.MethodPost, g.url, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.SetBasicAuth("alice", "wrong")
-	_, err = c.Send(ctx, "login", req)
+	_, err = r.Cache.Send(ctx, "login", req)
 	return nil, err
 }
 
@@ -283,26 +284,24 @@ type twoSteps struct {
 	second func(ctx context.Context, c *tokencache.Cache) (*oauth2.Token, error)
 }
 
-func (g twoSteps) Name() string { return "two_steps" }
+func (g twoSteps) Describe(d *tokencache.GrantInfo) { d.Name = "two_steps" }
 
-func (g twoSteps) Inputs(add func(name, value string)) {}
-
-func (g twoSteps) Obtain(ctx context.Context, c *tokencache.Cache, _ *oauth2.Token) (*oauth2.Token, error) {
+func (g twoSteps) Obtain(ctx context.Context, r *tokencache.GrantRequest) (*oauth2.Token, error) {
 	req, err := http.NewRequest(http.MethodGet, g.srv.URL+"/redirect?to=https://app.example.com/", nil)
 	if err != nil {
 		return nil, err
 	}
 	// The API of tokentest accepts only bearer tokens. The cache takes any Authorization header for
 	// a user's credentials.
-	tok, err := c.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
+	tok, err := r.Cache.RequestToken(ctx, url.Values{"grant_type": {"client_credentials"}})
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
-	if _, err := c.Send(ctx, "first step", req); err != nil {
+	if _, err := r.Cache.Send(ctx, "first step", req); err != nil {
 		return nil, err
 	}
-	return g.second(ctx, c)
+	return g.second(ctx, r.Cache)
 }
 
 // countLogins asks a source of a twoSteps grant for a token once a second, n times. It returns how

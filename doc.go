@@ -45,13 +45,14 @@
 // The files of this package read downwards, and each uses only those below it:
 //
 //	transport.go                 puts a token on a request, and deals with a 401
-//	source.go                    level 1: fresh, stale, expired
+//	cache.go                     makes caches and sources
+//	source.go                    levels 1 and 2: fresh, stale, expired
 //	shutdown.go                  revokes what is left
 //	fetch.go                     the body of a flight: asks the grant, publishes an entry
 //	revoke.go                    RFC 7009
-//	grant.go                     the grants
+//	grant.go key.go              the grants, and their keys
 //	request.go                   what may be sent, and what is remembered of it
-//	cache.go endpoint.go         the state of a cache, and its authorization server
+//	core.go endpoint.go          the state of a cache, and its authorization server
 //	failures.go                  what a failure means
 //	config.go dialect.go         what the user sets
 //	hooks.go errors.go auth.go   and gets

@@ -101,7 +101,7 @@ func ExampleWithSource() {
 
 // A user's session continues from a saved refresh token. A rotated one is saved in Hooks.NewToken,
 // before the new access token is used.
-func ExampleCache_RefreshToken() {
+func ExampleCache_Session() {
 	srv := server(tokentest.Behavior{Rotate: true, DetectReuse: true})
 	defer srv.Close()
 	var mu sync.Mutex // guards database
@@ -109,12 +109,13 @@ func ExampleCache_RefreshToken() {
 
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: srv.TokenURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) {
+		Hooks: tokencache.Hooks{NewToken: func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) error {
 			if f.Grant == "refresh_token" {
 				mu.Lock()
 				defer mu.Unlock()
 				database[f.Subject] = tok
 			}
+			return nil
 		}},
 	})
 	if err != nil {
@@ -151,7 +152,7 @@ func ExampleClientCredentialsGrant() {
 
 // The cache fetches, renews and shares the tokens of any oauth2.TokenSource like those of its own
 // grants.
-func ExampleTokenSourceGrant() {
+func ExampleFuncGrant() {
 	cache, err := tokencache.New(tokencache.Config{
 		TokenURL: "https://as.example.com/token", ClientID: "client", Auth: tokencache.NoClientAuth(),
 	})
@@ -160,7 +161,7 @@ func ExampleTokenSourceGrant() {
 	}
 	foreign := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "from-elsewhere"})
 
-	tok, err := cache.Source(tokencache.TokenSourceGrant("vault", foreign)).Token()
+	tok, err := cache.Source(sourceGrant("vault", foreign)).Token()
 	fmt.Println(tok.AccessToken, err)
 	// Output: from-elsewhere <nil>
 }

@@ -497,3 +497,17 @@ func TestNumberOfExportedTypes(t *testing.T) {
 		t.Errorf("%d exported types, want %d; say so in docs/architecture.md too: %s", len(names), want, strings.Join(names, " "))
 	}
 }
+
+func TestShutdownLeavesTokensOfOthersAlone(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+			w.token(w.cache.Source(describing(func(d *tokencache.GrantInfo) { d.Name, d.KeepOnShutdown = "own", keep })))
+			if err := w.cache.Shutdown(w.Context()); err != nil {
+				w.Error(err)
+			}
+			if got := w.srv.Count("revoke"); (got == 0) != keep {
+				w.Errorf("KeepOnShutdown %v: %d revocations", keep, got)
+			}
+		})
+	}
+}

@@ -134,7 +134,7 @@ func TestForeignSourceThatHangsDoesNotHoldItsCallers(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
 	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
 		release := make(chan struct{})
-		src := w.cache.Source(tokencache.TokenSourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
+		src := w.cache.Source(sourceGrant("hanging", sourceFunc(func() (*oauth2.Token, error) {
 			<-release
 			return hourToken("late"), nil
 		})))
@@ -191,8 +191,8 @@ func TestPanicInAHookIsReportedAndTheTokenIsKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var reported error
 			hooks := func(cfg *tokencache.Config) {
-				cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) { misbehave() }
-				cfg.Hooks.FetchStarted = func(context.Context, tokencache.FetchInfo) { misbehave() }
+				cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) error { misbehave(); return nil }
+				cfg.Hooks.FetchStarted = func(ctx context.Context, _ tokencache.FetchInfo) context.Context { misbehave(); return ctx }
 				cfg.Hooks.FetchDone = func(context.Context, tokencache.FetchInfo) { misbehave() }
 				cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err; misbehave() }
 			}
@@ -222,7 +222,10 @@ func TestFetchThatUsesItsOwnSourceFailsAtOnce(t *testing.T) {
 			var src *tokencache.Source
 			var got error
 			hook := func(cfg *tokencache.Config) {
-				cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) { got = ask(ctx, src) }
+				cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) error {
+					got = ask(ctx, src)
+					return nil
+				}
 			}
 			inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 				src = w.cache.ClientCredentials()
@@ -269,7 +272,7 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		var src *tokencache.Source
 		var reported error
 		hook := func(cfg *tokencache.Config) {
-			cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) { _, _ = src.Token() }
+			cfg.Hooks.NewToken = func(context.Context, tokencache.FetchInfo, *oauth2.Token) error { _, _ = src.Token(); return nil }
 			cfg.Hooks.HookFailed = func(_ context.Context, err error) { reported = err }
 		}
 		inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
@@ -311,8 +314,8 @@ func TestFetchThatUsesItsOwnSourceWithoutItsContextFailsAfterTheTimeout(t *testi
 		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 			other := newWorld(t, w.srv, nil).cache
 			var a, b *tokencache.Source
-			a = w.cache.Source(tokencache.TokenSourceGrant("b", sourceFunc(func() (*oauth2.Token, error) { return b.Token() })))
-			b = other.Source(tokencache.TokenSourceGrant("a", sourceFunc(func() (*oauth2.Token, error) { return a.Token() })))
+			a = w.cache.Source(sourceGrant("b", sourceFunc(func() (*oauth2.Token, error) { return b.Token() })))
+			b = other.Source(sourceGrant("a", sourceFunc(func() (*oauth2.Token, error) { return a.Token() })))
 			begin := time.Now()
 			_, err := a.Token()
 			check(w, err, begin)
@@ -352,7 +355,10 @@ func TestScopesAreSplitOnlyAtSpaces(t *testing.T) {
 func TestHooksGetTheSubjectOfAGrant(t *testing.T) {
 	var subject string
 	hook := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) { subject = f.Subject }
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) error {
+			subject = f.Subject
+			return nil
+		}
 	}
 	inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
 		w.token(w.cache.Source(bobsGrant{newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
@@ -364,7 +370,10 @@ func TestHooksGetTheSubjectOfAGrant(t *testing.T) {
 	})
 }
 
-// bobsGrant is a grant with a method Subject.
+// bobsGrant is a grant for a user.
 type bobsGrant struct{ scripted }
 
-func (g bobsGrant) Subject() string { return "bob" }
+func (g bobsGrant) Describe(d *tokencache.GrantInfo) {
+	g.scripted.Describe(d)
+	d.Subject = "bob"
+}

@@ -184,12 +184,10 @@ func newScripted(obtain func(ctx context.Context, call int64, replaced *oauth2.T
 	return scripted{"scripted", new(atomic.Int64), obtain}
 }
 
-func (g scripted) Name() string { return g.name }
+func (g scripted) Describe(d *tokencache.GrantInfo) { d.Name = g.name }
 
-func (g scripted) Inputs(func(name, value string)) {}
-
-func (g scripted) Obtain(ctx context.Context, _ *tokencache.Cache, replaced *oauth2.Token) (*oauth2.Token, error) {
-	return g.obtain(ctx, g.calls.Add(1), replaced)
+func (g scripted) Obtain(ctx context.Context, r *tokencache.GrantRequest) (*oauth2.Token, error) {
+	return g.obtain(ctx, g.calls.Add(1), r.Replaced)
 }
 
 // hourToken returns an access token that is valid for an hour.
@@ -289,4 +287,25 @@ func init() {
 	if testhook.Race {
 		many, manyPosts = 2_000, 1_000
 	}
+}
+
+// sourceGrant makes a grant of a foreign token source.
+func sourceGrant(name string, src oauth2.TokenSource) tokencache.Grant {
+	return tokencache.FuncGrant(name, func(context.Context) (*oauth2.Token, error) { return src.Token() })
+}
+
+// renew has a source's token replaced, as an API does that rejects it and accepts its successor.
+func (w *world) renew(src *tokencache.Source) *oauth2.Token {
+	w.Helper()
+	const target = "https://api.example.com/operation"
+	tok, err := src.Token()
+	if err != nil {
+		w.Fatal(err)
+	}
+	next, err := src.Rejected(w.Context(), tok, target)
+	if err != nil {
+		w.Fatal(err)
+	}
+	src.Accepted(next, target, time.Now())
+	return next
 }

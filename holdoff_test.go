@@ -247,21 +247,22 @@ func TestOutageShorterThanTheRemainingLifetimeIsNotFelt(t *testing.T) {
 	}
 }
 
-func TestHoldOffSurvivesInvalidateAndNewSources(t *testing.T) {
+func TestHoldOffSurvivesRejectionsAndNewSources(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		tok, _ := src.Token()
 		w.srv.Fail("token", -1, serverError)
-		src.Invalidate(tok)
+		_, _ = src.Rejected(w.Context(), tok, "GET https://a/")
 		for range 10 {
-			_, _ = src.Token()
-			src.Invalidate(tok)
-			if _, err := w.cache.ClientCredentials().Token(); !errors.Is(err, tokencache.ErrHeldOff) {
+			if _, err := w.cache.ClientCredentials().Rejected(w.Context(), tok, "GET https://a/"); !errors.Is(err, tokencache.ErrHeldOff) {
 				w.Errorf("got %v, want ErrHeldOff", err)
+			}
+			if got := w.token(w.cache.ClientCredentials()); got != tok.AccessToken {
+				w.Errorf("got %q, want the token that has not expired", got)
 			}
 		}
 		w.wantFetches(2)
-		src.Reset()
+		_ = src.Reset(context.Background())
 		w.srv.ClearFaults()
 		w.token(src)
 	})
@@ -294,7 +295,7 @@ func TestOnlySafeRequestsAreRetriedWithinAFetch(t *testing.T) {
 func TestErrorOfAForeignSourceIsRememberedAndNotRetried(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		calls, plain := 0, errors.New("plain")
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
+		src := w.cache.Source(sourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) { calls++; return nil, plain })))
 		for range 10 {
 			if _, err := src.Token(); !errors.Is(err, plain) {
 				w.Errorf("got %v, want the error of the source", err)
@@ -310,7 +311,7 @@ func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		var failure error = &oauth2.RetrieveError{Response: &http.Response{StatusCode: 503}}
 		partner := func(name string) *tokencache.Source {
-			return w.cache.Source(tokencache.TokenSourceGrant(name, sourceFunc(func() (*oauth2.Token, error) {
+			return w.cache.Source(sourceGrant(name, sourceFunc(func() (*oauth2.Token, error) {
 				if failure != nil {
 					return nil, failure
 				}
@@ -414,7 +415,10 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 	add := func(s string) { mu.Lock(); defer mu.Unlock(); events = append(events, s) }
 	hooks := func(cfg *tokencache.Config) {
 		cfg.Hooks = tokencache.Hooks{
-			FetchStarted: func(_ context.Context, f tokencache.FetchInfo) { add("started " + f.Reason) },
+			FetchStarted: func(ctx context.Context, f tokencache.FetchInfo) context.Context {
+				add("started " + f.Reason)
+				return ctx
+			},
 			FetchDone: func(_ context.Context, f tokencache.FetchInfo) {
 				add(fmt.Sprint("done ", f.Class, " ", f.Duration))
 			},
@@ -443,5 +447,25 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 		if got := strings.Join(events, ", "); got != want {
 			w.Errorf("got  %s\nwant %s", got, want)
 		}
+	})
+}
+
+func TestHookThatUsesUpTheTimeOfAFetchHoldsOffOneKey(t *testing.T) {
+	var slow atomic.Bool
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.FetchStarted = func(ctx context.Context, _ tokencache.FetchInfo) context.Context {
+			if slow.Load() {
+				<-ctx.Done()
+			}
+			return ctx
+		}
+	}
+	inBubble(t, tokentest.Behavior{}, hook, func(w *world) {
+		slow.Store(true)
+		if _, err := w.cache.ClientCredentials("a").Token(); err == nil || errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %v, want an error that does not blame the server", err)
+		}
+		slow.Store(false)
+		w.token(w.cache.ClientCredentials("b"))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -469,19 +470,22 @@ func TestInsufficientScopeCausesNoRenewal(t *testing.T) {
 	}
 }
 
-func TestInvalidateDropsOnlyTheCurrentToken(t *testing.T) {
+func TestRejectedReplacesOnlyTheCurrentToken(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		first, _ := src.Token()
-		src.Invalidate(first)
-		second := w.token(src)
-		if second == first.AccessToken {
-			w.Error("an invalidated token was served")
+		second := w.renew(src)
+		if second.AccessToken == first.AccessToken {
+			w.Error("a rejected token was returned")
 		}
-		src.Invalidate(first)
-		src.Invalidate(nil)
-		if w.token(src) != second {
-			w.Error("invalidating a replaced token dropped the current one")
+		if got, err := src.Rejected(w.Context(), first, "GET https://a/"); err != nil || got != second {
+			w.Errorf("a late rejection: got %v, %v, want the successor", got, err)
+		}
+		if got, err := src.Rejected(w.Context(), nil, "GET https://a/"); err == nil {
+			w.Errorf("a nil token: got %v, want an error", got)
+		}
+		if w.token(src) != second.AccessToken {
+			w.Error("a late rejection dropped the current token")
 		}
 		w.wantFetches(2)
 	})
@@ -675,16 +679,20 @@ func TestRememberedTargetsAreBounded(t *testing.T) {
 func TestRejectionHoldOffSurvivesOtherRenewals(t *testing.T) {
 	underRule(t, nil, func(r ruleWorld) {
 		r.heldOff()
-		for range 5 { // until the hold-off lasts a minute
+		for i := range 5 { // until the hold-off lasts a minute
+			if i == 4 { // and is about a token that is stale before that
+				r.srv.Update(func(b *tokentest.Behavior) { b.Lifetime = 70 * time.Second })
+			}
 			time.Sleep(time.Minute)
 			r.wantRenewals("growing", "/broken", 1)
 		}
-		tok, err := r.src.Token()
-		if err != nil {
-			r.Fatal(err)
+		time.Sleep(58 * time.Second)
+		before := r.fetches()
+		r.post(r.client, "/fine", "body")
+		synctest.Wait()
+		if got := r.fetches() - before; got != 1 {
+			r.Errorf("got %d renewals of a stale token, want 1", got)
 		}
-		r.src.Invalidate(tok)
-		r.wantRenewals("invalidated", "/fine", 1)
 		r.wantRenewals("still held off", "/broken", 0)
 	})
 }
@@ -693,7 +701,7 @@ func TestResetEndsTheRejectionHoldOff(t *testing.T) {
 	underRule(t, nil, func(r ruleWorld) {
 		for range 3 {
 			r.heldOff()
-			r.src.Reset()
+			_ = r.src.Reset(r.Context())
 		}
 	})
 }
@@ -719,7 +727,9 @@ func TestHooksGetEveryRejection(t *testing.T) {
 			r.Fatalf("got %d reports, want 3", len(seen))
 		}
 		for i, got := range seen {
-			want := tokencache.RejectionInfo{Grant: "client_credentials", Target: r.srv.URL + "/broken", HeldOff: i == 2}
+			want := tokencache.RejectionInfo{
+				Grant: "client_credentials", Method: "POST", Target: r.srv.URL + "/broken", HeldOff: i == 2,
+			}
 			if got != want {
 				r.Errorf("report %d: got %+v, want %+v", i, got, want)
 			}

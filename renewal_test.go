@@ -194,7 +194,7 @@ func TestCallersOfAFetchGetItsTokenHoweverShortItsLifetime(t *testing.T) {
 func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		calls := 0
-		src := w.cache.Source(tokencache.TokenSourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
+		src := w.cache.Source(sourceGrant("foreign", sourceFunc(func() (*oauth2.Token, error) {
 			calls++
 			return &oauth2.Token{AccessToken: strings.Repeat("x", calls), Expiry: time.Now().Add(time.Hour)}, nil
 		})))
@@ -215,7 +215,7 @@ func TestForeignSourceIsCachedAndRenewed(t *testing.T) {
 func TestExpiredForeignTokenIsRefused(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		old := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "old", Expiry: time.Now().Add(-time.Hour)})
-		if tok, err := w.cache.Source(tokencache.TokenSourceGrant("old", old)).Token(); err == nil {
+		if tok, err := w.cache.Source(sourceGrant("old", old)).Token(); err == nil {
 			w.Errorf("got %v, want an error", tok)
 		}
 	})
@@ -260,7 +260,7 @@ func TestExpiryBeyondTheRangeOfDuration(t *testing.T) {
 			}
 			calls, readings := 0, 0
 			testhook.SetWall(cache, func() time.Time { readings++; return time.Now() })
-			src := cache.Source(tokencache.TokenSourceGrant("far", sourceFunc(func() (*oauth2.Token, error) {
+			src := cache.Source(sourceGrant("far", sourceFunc(func() (*oauth2.Token, error) {
 				calls++
 				return &oauth2.Token{AccessToken: "a", Expiry: expiry}, nil
 			})))

@@ -6,6 +6,7 @@ package tokencache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -200,7 +201,7 @@ func TestUnsupportedTokenTypeIsToleratedForAccessTokens(t *testing.T) {
 func TestTokenThatCannotBeRevokedIsNotReported(t *testing.T) {
 	var hints []string
 	change := func(cfg *tokencache.Config) {
-		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
+		cfg.Dialect.Revocation = func(context.Context, *tokencache.RevocationRequest) (*http.Request, error) { return nil, nil }
 		cfg.Hooks.Revoked = func(_ context.Context, r tokencache.RevocationInfo) { hints = append(hints, r.Hint) }
 	}
 	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
@@ -247,12 +248,8 @@ func TestClientTokenAuthenticatesItsOwnRevocation(t *testing.T) {
 			inBubble(t, tokentest.Behavior{}, revokeAsClient, func(w *world) {
 				w.acceptRevocations()
 				app := w.cache.ClientCredentials()
-				for range 3 { // two superseded tokens, and one that an API has rejected
-					tok, err := app.Token()
-					if err != nil {
-						w.Fatal(err)
-					}
-					app.Invalidate(tok)
+				for range 2 { // superseded tokens
+					w.renew(app)
 				}
 				if err := end(w); err != nil {
 					w.Error(err)
@@ -274,12 +271,12 @@ func TestClientTokenAuthenticatesItsOwnRevocation(t *testing.T) {
 func revokeAsClient(cfg *tokencache.Config) {
 	endpoint, _ := url.Parse(cfg.TokenURL)
 	endpoint.Path = "/revocations"
-	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
-		client, err := c.ClientCredentials().TokenContext(ctx)
+	cfg.Dialect.Revocation = func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+		client, err := r.ClientToken(ctx)
 		if err != nil {
 			return nil, err
 		}
-		req, err := http.NewRequestWithContext(ctx, "POST", endpoint.String(), strings.NewReader(token))
+		req, err := http.NewRequestWithContext(ctx, "POST", endpoint.String(), strings.NewReader(r.Token))
 		if err != nil {
 			return nil, err
 		}
@@ -347,10 +344,10 @@ func Test401ToATokensOwnRevocationIsSuccess(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
 				url := cfg.RevokeURL
-				cfg.Dialect.Revocation = func(_ context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
+				cfg.Dialect.Revocation = func(_ context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
 					req, err := http.NewRequest(http.MethodPost, url, nil)
 					if err == nil {
-						req.Header.Set("Authorization", "Bearer "+row.bearer(token))
+						req.Header.Set("Authorization", "Bearer "+row.bearer(r.Token))
 					}
 					return req, err
 				}
@@ -386,16 +383,12 @@ func TestUnusedRefreshTokensAreRevoked(t *testing.T) {
 	})
 }
 
-func TestUnusedRefreshTokensOfInvalidatedTokensAreForgotten(t *testing.T) {
+func TestUnusedRefreshTokensOfRejectedTokensAreForgotten(t *testing.T) {
 	inBubble(t, tokentest.Behavior{RefreshTokens: true, Lifetime: time.Hour}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 100 {
-			tok, err := src.Token()
-			if err != nil {
-				w.Fatal(err)
-			}
+			w.renew(src)
 			time.Sleep(10 * time.Minute)
-			src.Invalidate(tok)
 		}
 		if _, got := testhook.Sizes(w.cache); got > 10 {
 			w.Errorf("%d superseded tokens are remembered, want at most those of the last hour", got)
@@ -413,11 +406,7 @@ func TestRefreshTokenInUseIsNotRevoked(t *testing.T) {
 		inBubble(t, tokentest.Behavior{Lifetime: 100 * time.Second, Rotate: rotate}, nil, func(w *world) {
 			alice := w.cache.Password("alice", "wonderland")
 			for range 6 {
-				tok, err := alice.Token()
-				if err != nil {
-					w.Fatal(err)
-				}
-				alice.Invalidate(tok)
+				w.renew(alice)
 				time.Sleep(50 * time.Second)
 			}
 			if got := w.srv.Count("revoke"); got != 0 {
@@ -441,6 +430,54 @@ func TestIdleTokensAreRevokedAndForgotten(t *testing.T) {
 		}
 		if w.token(w.cache.Password("alice", "wonderland")) == old {
 			w.Error("the idle token was not forgotten")
+		}
+	})
+}
+
+func TestRevocationGoesOnWhenItsContextHasEnded(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		ctx, cancel := context.WithCancel(w.Context())
+		cancel()
+		if err := src.Revoke(ctx); !errors.Is(err, context.Canceled) {
+			w.Errorf("got %v, want the cancellation", err)
+		}
+		synctest.Wait()
+		if live := w.srv.Live(); len(live) != 0 {
+			w.Errorf("%d tokens are still valid", len(live))
+		}
+	})
+}
+
+func TestPasswordThatAuthenticatesRevocationsIsNotSentAThirdTime(t *testing.T) {
+	var cache *tokencache.Cache
+	dialect := func(cfg *tokencache.Config) {
+		cfg.Dialect.Revocation = func(ctx context.Context, _ *tokencache.RevocationRequest) (*http.Request, error) {
+			params := grantParams("password")
+			params.Set("username", "alice")
+			params.Set("password", "wrong")
+			_, err := cache.RequestToken(ctx, params)
+			return nil, err
+		}
+	}
+	inBubble(t, tokentest.Behavior{}, dialect, func(w *world) {
+		cache = w.cache
+		for i := range 5 {
+			src := w.cache.ClientCredentials(fmt.Sprint("scope-", i))
+			w.token(src)
+			if err := src.Revoke(w.Context()); err == nil {
+				w.Error("the revocation succeeded")
+			}
+		}
+		sent := 0
+		for _, r := range w.srv.Requests() {
+			if r.Form.Get("password") != "" {
+				sent++
+			}
+		}
+		if sent > 2 {
+			w.Errorf("the refused password was sent %d times", sent)
 		}
 	})
 }

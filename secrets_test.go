@@ -82,12 +82,12 @@ func secretValues(t *testing.T) map[string]any {
 		"PasswordFunc":      tokencache.PasswordGrant{Username: "alice", PasswordFunc: secret},
 		"RefreshTokenGrant": refresh, "*RefreshTokenGrant": &refresh,
 		"ClientCredentialsGrant": tokencache.ClientCredentialsGrant{},
-		"TokenSourceGrant":       tokencache.TokenSourceGrant("x", oauth2.StaticTokenSource(saved)),
+		"TokenSourceGrant":       sourceGrant("x", oauth2.StaticTokenSource(saved)),
 		"Dialect": tokencache.Dialect{Lifetime: func(map[string]any, time.Time) time.Duration {
 			_ = clientSecret
 			return 0
 		}},
-		"Hooks": tokencache.Hooks{NewToken: func(context.Context, tokencache.FetchInfo, *oauth2.Token) { _ = saved }},
+		"Hooks": tokencache.Hooks{NewToken: func(context.Context, tokencache.FetchInfo, *oauth2.Token) error { _ = saved; return nil }},
 	}
 }
 
@@ -239,13 +239,13 @@ func TestHooksAndLogStayClean(t *testing.T) {
 		cfg.Auth = tokencache.ClientSecretBasic(clientSecret)
 		cfg.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		cfg.Hooks = tokencache.Hooks{
-			NewToken:     func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) { see(f); panic(userPassword) },
-			FetchStarted: func(_ context.Context, f tokencache.FetchInfo) { see(f) },
+			NewToken:     func(_ context.Context, f tokencache.FetchInfo, _ *oauth2.Token) error { see(f); panic(userPassword) },
+			FetchStarted: func(ctx context.Context, f tokencache.FetchInfo) context.Context { see(f); return ctx },
 			FetchDone:    func(_ context.Context, f tokencache.FetchInfo) { see(f) },
 			Rejected:     func(_ context.Context, r tokencache.RejectionInfo) { see(r) },
 			HoldOff:      func(_ context.Context, h tokencache.HoldOffInfo) { see(h) },
 			Revoked:      func(_ context.Context, r tokencache.RevocationInfo) { see(r) },
-			HookFailed:     func(_ context.Context, err error) { see(err) },
+			HookFailed:   func(_ context.Context, err error) { see(err) },
 		}
 	}, func(w *world) {
 		ctx := context.Background()
@@ -287,7 +287,7 @@ func TestHandedOutTokenHasNoRefreshToken(t *testing.T) {
 			w.Errorf("got %+v, %v", tok, err)
 		}
 		foreign := oauth2.StaticTokenSource((&oauth2.Token{AccessToken: "a", RefreshToken: "r"}).WithExtra(map[string]any{"refresh_token": "r", "scope": "s"}))
-		tok, err = w.cache.Source(tokencache.TokenSourceGrant("foreign", foreign)).Token()
+		tok, err = w.cache.Source(sourceGrant("foreign", foreign)).Token()
 		if err != nil || tok.RefreshToken != "" || tok.Extra("refresh_token") != nil || tok.Extra("scope") != "s" {
 			w.Errorf("got %+v, %v", tok, err)
 		}
@@ -429,9 +429,9 @@ func TestEchoOfARequestOfSendStaysInside(t *testing.T) {
 // A custom ClientAuth may put its secrets into any header field or parameter.
 func TestEchoOfCustomClientAuthStaysInside(t *testing.T) {
 	cfg := secretConfig(fixedAnswer{400, media("text/html"), "<p>" + clientSecret + refreshValue, nil})
-	cfg.Auth = func(_ context.Context, id string, header http.Header, params url.Values) error {
-		header.Set("X-Api-Key", clientSecret)
-		params.Set("client_key", refreshValue)
+	cfg.Auth = func(_ context.Context, r *tokencache.ClientAuthRequest) error {
+		r.Header.Set("X-Api-Key", clientSecret)
+		r.Params.Set("client_key", refreshValue)
 		return nil
 	}
 	_, err := must(tokencache.New(cfg)).RequestToken(context.Background(), grantParams("client_credentials"))
@@ -567,21 +567,21 @@ func TestErrorsOfTheTransportShowNoSecret(t *testing.T) {
 		}
 		return failing(req)
 	})
-	for name, revocation := range map[string]func(context.Context, *tokencache.Cache, string, string) (*http.Request, error){
+	for name, revocation := range map[string]func(context.Context, *tokencache.RevocationRequest) (*http.Request, error){
 		"RFC 7009": nil,
-		"query": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
-			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/revoke?t="+url.QueryEscape(token), nil)
+		"query": func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/revoke?t="+url.QueryEscape(r.Token), nil)
 		},
-		"path": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
-			return http.NewRequestWithContext(ctx, "DELETE", "https://as.example.com/tokens/"+url.PathEscape(token), nil)
+		"path": func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, "DELETE", "https://as.example.com/tokens/"+url.PathEscape(r.Token), nil)
 		},
-		"header": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
+		"header": func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
 			req, err := http.NewRequestWithContext(ctx, "POST", "https://as.example.com/revoke", nil)
-			req.Header.Set("Authorization", "Bearer "+token)
+			req.Header.Set("Authorization", "Bearer "+r.Token)
 			return req, err
 		},
-		"no request": func(ctx context.Context, _ *tokencache.Cache, token, hint string) (*http.Request, error) {
-			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/\x7f?t="+token, nil)
+		"no request": func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, "GET", "https://as.example.com/\x7f?t="+r.Token, nil)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

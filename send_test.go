@@ -40,7 +40,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 				wantRedirectError(t, err, status)
 				w.wantFetches(1)
 
-				src.Reset()
+				_ = src.Reset(context.Background())
 				w.token(src)
 				w.srv.Fail("revoke", -1, redirect("/revoke"))
 				wantRedirectError(t, src.Revoke(context.Background()), status)
@@ -268,8 +268,8 @@ func TestSendReturnsTheResponse(t *testing.T) {
 func TestPostWithoutABodyIsNotChunked(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	inBubble(t, tokentest.Behavior{}, func(cfg *tokencache.Config) {
-		cfg.Dialect.Revocation = func(ctx context.Context, _ *tokencache.Cache, token, _ string) (*http.Request, error) {
-			req, err := http.NewRequestWithContext(ctx, "POST", cfg.RevokeURL+"?token="+token, nil)
+		cfg.Dialect.Revocation = func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+			req, err := http.NewRequestWithContext(ctx, "POST", r.URL+"?token="+r.Token, nil)
 			return req, err
 		}
 		base := cfg.HTTPClient.Transport

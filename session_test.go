@@ -25,13 +25,14 @@ func TestRotationUnderConcurrencyKeepsTheFamily(t *testing.T) {
 	var mu sync.Mutex
 	var saved []*oauth2.Token
 	save := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) {
+		cfg.Hooks.NewToken = func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) error {
 			mu.Lock()
 			defer mu.Unlock()
 			saved = append(saved, tok)
 			if f.Subject != "session-4711" || f.Grant != "refresh_token" {
 				t.Errorf("NewToken: got %+v", f)
 			}
+			return nil
 		}
 	}
 	inBubble(t, rotating, save, func(w *world) {
@@ -235,7 +236,7 @@ func TestRefreshTokenIsNotSpentByARequestThatWasNotSent(t *testing.T) {
 					w.Error("no error")
 				}
 				refused, header = nil, http.Header{}
-				alice.Reset()
+				_ = alice.Reset(context.Background())
 				w.token(alice)
 				if requests := w.srv.Requests(); len(requests) != 2 || requests[1].GrantType != "refresh_token" {
 					w.Errorf("%d token requests, the last with grant %s; want 2, the last with refresh_token",

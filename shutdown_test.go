@@ -25,12 +25,8 @@ import (
 func TestShutdownRevokesEverythingThatCanBeHadAgain(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		app, alice := w.cache.ClientCredentials(), w.cache.Password("alice", "wonderland")
-		for range 3 { // two of the client's tokens are superseded
-			tok, err := app.Token()
-			if err != nil {
-				w.Fatal(err)
-			}
-			app.Invalidate(tok)
+		for range 3 { // three of the client's tokens are superseded
+			w.renew(app)
 			w.token(alice)
 		}
 		w.token(app)
@@ -86,7 +82,7 @@ func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 		}
 		saved.AccessToken = ""
 		w.token(w.cache.Session("session", saved))
-		w.token(w.cache.Source(tokencache.TokenSourceGrant("foreign", oauth2.StaticTokenSource(hourToken("foreign")))))
+		w.token(w.cache.Source(sourceGrant("foreign", oauth2.StaticTokenSource(hourToken("foreign")))))
 		w.token(w.cache.ClientCredentials())
 		if err := w.cache.Shutdown(w.Context()); err != nil {
 			w.Error(err)
@@ -238,7 +234,7 @@ func TestTokenOfAGrantThatIgnoresItsContextIsRevoked(t *testing.T) {
 func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 	timeout := func(cfg *tokencache.Config) { cfg.Timeout = 5 * time.Second }
 	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
-		slow := w.cache.Source(tokencache.TokenSourceGrant("slow", sourceFunc(func() (*oauth2.Token, error) {
+		slow := w.cache.Source(sourceGrant("slow", sourceFunc(func() (*oauth2.Token, error) {
 			time.Sleep(20 * time.Second) // it has no context, so it cannot be stopped
 			return hourToken("late"), nil
 		})))
@@ -266,7 +262,10 @@ func TestShutdownDoesNotWaitForAGrantThatReturnedATimeout(t *testing.T) {
 func TestContextOfAFetchDoesNotOpenAClosedCache(t *testing.T) {
 	var kept context.Context
 	keep := func(cfg *tokencache.Config) {
-		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) { kept = context.WithoutCancel(ctx) }
+		cfg.Hooks.NewToken = func(ctx context.Context, _ tokencache.FetchInfo, _ *oauth2.Token) error {
+			kept = context.WithoutCancel(ctx)
+			return nil
+		}
 	}
 	inBubble(t, tokentest.Behavior{}, keep, func(w *world) {
 		w.token(w.cache.ClientCredentials("a"))
@@ -368,7 +367,9 @@ func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
 
 func TestShutdownReportsATokenThatItFetchedAndDidNotRevoke(t *testing.T) {
 	users := map[string]string{"alice": "wonderland", "admin": "root"}
-	inBubble(t, tokentest.Behavior{Users: users}, revokeAsAdmin, func(w *world) {
+	var cache *tokencache.Cache
+	inBubble(t, tokentest.Behavior{Users: users}, revokeAsAdmin(&cache), func(w *world) {
+		cache = w.cache
 		w.token(w.cache.Password("alice", "wonderland"))
 		if err, live := w.cache.Shutdown(w.Context()), len(w.srv.Live()); (err == nil) != (live == 0) || live > 2 {
 			w.Errorf("Shutdown: %v, with %d live tokens left", err, live)
@@ -377,18 +378,19 @@ func TestShutdownReportsATokenThatItFetchedAndDidNotRevoke(t *testing.T) {
 }
 
 // revokeAsAdmin makes every revocation fetch the token of a user, which has to be revoked as well.
-func revokeAsAdmin(cfg *tokencache.Config) {
-	endpoint := cfg.RevokeURL
-	cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, token, _ string) (*http.Request, error) {
-		if _, err := c.Password("admin", "root").TokenContext(ctx); err != nil {
-			return nil, err
+func revokeAsAdmin(cache **tokencache.Cache) func(*tokencache.Config) {
+	return func(cfg *tokencache.Config) {
+		cfg.Dialect.Revocation = func(ctx context.Context, r *tokencache.RevocationRequest) (*http.Request, error) {
+			if _, err := (*cache).Password("admin", "root").TokenContext(ctx); err != nil {
+				return nil, err
+			}
+			form := url.Values{"token": {r.Token}, "client_id": {"client"}, "client_secret": {"secret"}}
+			req, err := http.NewRequestWithContext(ctx, "POST", r.URL, strings.NewReader(form.Encode()))
+			if err == nil {
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			return req, err
 		}
-		form := url.Values{"token": {token}, "client_id": {"client"}, "client_secret": {"secret"}}
-		req, err := http.NewRequestWithContext(ctx, "POST", endpoint, strings.NewReader(form.Encode()))
-		if err == nil {
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		return req, err
 	}
 }
 
@@ -396,11 +398,7 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 	inBubble(t, tokentest.Behavior{Lifetime: time.Minute}, nil, func(w *world) {
 		src := w.cache.ClientCredentials()
 		for range 5000 {
-			tok, err := src.Token()
-			if err != nil {
-				w.Fatal(err)
-			}
-			src.Invalidate(tok)
+			w.renew(src)
 			time.Sleep(2 * time.Second)
 		}
 		if _, got := testhook.Sizes(w.cache); got > 1500 {

@@ -101,8 +101,9 @@ func declaredIn(t *testing.T) map[string][]string {
 	files := map[string][]string{}
 	function := regexp.MustCompile(`(?m)^func (?:\(\w* ?\*?(\w+)(?:\[\w+\])?\) )?(\w+)[\[(]`)
 	names, _ := filepath.Glob("*.go")
-	inside, _ := filepath.Glob("internal/*/*.go")
-	for _, file := range append(names, inside...) {
+	inside, _ := filepath.Glob("*/*/*.go")
+	public, _ := filepath.Glob("challenge/*.go")
+	for _, file := range append(append(names, inside...), public...) {
 		for _, m := range function.FindAllStringSubmatch(read(t, file), -1) {
 			name := strings.TrimPrefix(m[1]+"."+m[2], ".")
 			files[name] = append(files[name], file)

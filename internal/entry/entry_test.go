@@ -1,6 +1,7 @@
 package entry_test
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,24 +194,25 @@ func state(e *entry.Entry) string {
 // again and again. From then on the entry must be in the wanted state.
 func against(t *testing.T, f func(e *entry.Entry), want string, others ...func(e *entry.Entry)) {
 	t.Helper()
-	entries := make([]*entry.Entry, 1000)
+	entries := make([]*entry.Entry, 400)
 	for i := range entries {
 		entries[i] = mustNew(t, lasting(time.Hour), nil, entry.Terms{})
 	}
-	var at atomic.Int64 // the entry that f is called on
-	var started, all sync.WaitGroup
+	var at, calls atomic.Int64 // the entry that f is called on, and how often others were
+	var all sync.WaitGroup
 	for _, other := range others {
-		started.Add(1)
 		all.Go(func() {
-			started.Done()
 			for i := at.Load(); i < int64(len(entries)); i = at.Load() {
 				other(entries[i])
+				calls.Add(1)
 			}
 		})
 	}
-	started.Wait()
 	states := map[string]int{}
 	for _, e := range entries {
+		for before := calls.Load(); calls.Load() == before; {
+			runtime.Gosched() // until the others are at work
+		}
 		f(e)
 		for range 20 {
 			states[state(e)]++
@@ -226,13 +228,18 @@ func against(t *testing.T, f func(e *entry.Entry), want string, others ...func(e
 	}
 }
 
+func kill(e *entry.Entry) { e.Kill() }
+
 func serve(e *entry.Entry) { e.Serve(clock.Instant{Mono: clock.Monotonic()}, entry.Fresh) }
 
 func TestDeadEntryStaysDeadWhateverIsDoneToItMeanwhile(t *testing.T) {
-	against(t, (*entry.Entry).Kill, "dead", serve)
-	against(t, (*entry.Entry).Kill, "dead", (*entry.Entry).Recheck, serve)
-	against(t, (*entry.Entry).Kill, "dead", (*entry.Entry).BeginRenewal)
-	against(t, (*entry.Entry).Kill, "dead", (*entry.Entry).EndRenewal, (*entry.Entry).BeginRenewal)
+	against(t, kill, "dead", serve)
+	against(t, kill, "dead", (*entry.Entry).Recheck, serve)
+	against(t, kill, "dead", (*entry.Entry).BeginRenewal)
+	against(t, kill, "dead", func(e *entry.Entry) {
+		e.BeginRenewal()
+		e.EndRenewal()
+	})
 }
 
 func TestRenewalIsNotEndedByCallersWhoUseTheToken(t *testing.T) {

@@ -14,12 +14,6 @@ import (
 // pairs are inputs, each with its name.
 type pairs [][2]string
 
-func (p pairs) Inputs(add func(name, value string)) {
-	for _, pair := range p {
-		add(pair[0], pair[1])
-	}
-}
-
 func TestSaltsAreRandom(t *testing.T) {
 	a, errA := fingerprint.NewSalt()
 	b, errB := fingerprint.NewSalt()
@@ -81,54 +75,42 @@ func TestKeysAreDifferentWhereInputsAre(t *testing.T) {
 		{"long values", &a, "password", pairs{{"user", strings.Repeat("a", 300)}}},
 		{"longer values", &a, "password", pairs{{"user", strings.Repeat("a", 301)}}},
 	} {
-		key := row.salt.Key(row.name, row.in)
+		key := keyOf(row.salt, row.name, row.in)
 		if other, ok := seen[key]; ok {
 			t.Errorf("%s and %s have one key", row.what, other)
 		}
 		seen[key] = row.what
-		if row.salt.Key(row.name, row.in) != key {
+		if keyOf(row.salt, row.name, row.in) != key {
 			t.Errorf("%s: one input has two keys", row.what)
 		}
 	}
 }
 
-// A buffer that was used for something longer, or by a function that panicked, leaves no trace.
+// keyOf returns the key of a name and of pairs.
+func keyOf(salt *fingerprint.Salt, name string, in pairs) [16]byte {
+	var k fingerprint.Key
+	k.Reset(salt)
+	k.Add(name)
+	for _, p := range in {
+		k.Add(p[0])
+		k.Add(p[1])
+	}
+	return k.Sum()
+}
+
 func TestKeyDoesNotDependOnTheOneBefore(t *testing.T) {
 	salt, in := fingerprint.Salt{1}, pairs{{"user", "alice"}}
-	want := salt.Key("password", in)
-	salt.Key("password", pairs{{"user", strings.Repeat("x", 1000)}})
-	func() {
-		defer func() { _ = recover() }()
-		salt.Key("password", panics{})
-	}()
-	if got := salt.Key("password", in); got != want {
+	want := keyOf(&salt, "password", in)
+	var k fingerprint.Key
+	k.Reset(&salt)
+	k.Add(strings.Repeat("x", 1000))
+	k.Reset(&salt)
+	for _, text := range []string{"password", "user", "alice"} {
+		k.Add(text)
+	}
+	if got := k.Sum(); got != want {
 		t.Errorf("got %x, want %x", got, want)
 	}
-}
-
-type panics struct{}
-
-func (panics) Inputs(add func(name, value string)) {
-	add("user", "mallory")
-	panic("user code")
-}
-
-// Keys of inputs that make a key themselves, as a decorated grant may.
-func TestKeysNest(t *testing.T) {
-	salt, in := fingerprint.Salt{1}, pairs{{"user", "alice"}}
-	inner := salt.Key("inner", in)
-	want := salt.Key("outer", pairs{{"inner", string(inner[:])}, {"user", "alice"}})
-	if got := salt.Key("outer", nesting{&salt}); got != want {
-		t.Errorf("got %x, want %x", got, want)
-	}
-}
-
-type nesting struct{ salt *fingerprint.Salt }
-
-func (n nesting) Inputs(add func(name, value string)) {
-	inner := n.salt.Key("inner", pairs{{"user", "alice"}})
-	add("inner", string(inner[:]))
-	add("user", "alice")
 }
 
 func TestConcurrentHashesAgree(t *testing.T) {
@@ -140,13 +122,13 @@ func TestConcurrentHashesAgree(t *testing.T) {
 	var keys [8][16]byte
 	var hashes [8]uint64
 	for user := range keys {
-		keys[user], hashes[user] = salt.Key("password", in(user)), salt.Hash(fmt.Sprint(user))
+		keys[user], hashes[user] = keyOf(&salt, "password", in(user)), salt.Hash(fmt.Sprint(user))
 	}
 	var all sync.WaitGroup
 	for user := range keys {
 		all.Go(func() {
 			for range 50 {
-				if salt.Key("password", in(user)) != keys[user] || salt.Hash(fmt.Sprint(user)) != hashes[user] {
+				if keyOf(&salt, "password", in(user)) != keys[user] || salt.Hash(fmt.Sprint(user)) != hashes[user] {
 					t.Errorf("user %d has two keys", user)
 					return
 				}

@@ -203,15 +203,18 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-func TestTargetIsOriginAndPath(t *testing.T) {
-	for _, row := range []struct{ url, want string }{
-		{"https://a", "https://a"},
-		{"https://a:8443/v1/users?page=1#top", "https://a:8443/v1/users"},
-		{"https://user:secret@a/v1", "https://a/v1"},
-		{"https://a/b%20c", "https://a/b c"},
+func TestTargetIsMethodOriginAndPath(t *testing.T) {
+	for _, row := range []struct{ method, url, want string }{
+		{"GET", "https://a", "GET https://a"},
+		{"", "https://a", "GET https://a"},
+		{"POST", "https://a:8443/v1/users?page=1#top", "POST https://a:8443/v1/users"},
+		{"DELETE", "https://user:secret@a/v1", "DELETE https://a/v1"},
+		{"GET", "https://a/b%20c", "GET https://a/b c"},
 	} {
-		t.Run(row.url, func(t *testing.T) {
-			if got := origin.Target(chain(t, row.url)); got != row.want {
+		t.Run(row.want, func(t *testing.T) {
+			req := chain(t, row.url)
+			req.Method = row.method
+			if got := origin.Target(req); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})

@@ -41,7 +41,7 @@ func (k *key) accept(target string) { k.current.Answered(target, false, k.now) }
 // reject has a target reject the current token, and reports whether that renewed it.
 func (k *key) reject(target string) (renewed bool) {
 	k.current.Answered(target, true, k.now)
-	if !k.current.MayRenew(target, k.now) {
+	if k.current.HeldOff(target, k.now) > k.now {
 		return false
 	}
 	k.renew(target)
@@ -60,7 +60,7 @@ func (k *key) rejectAll(target string) (renewed bool) {
 // want checks whether a rejection by target would be a reason to renew the token.
 func (k *key) want(what, target string, renewal bool) {
 	k.Helper()
-	if got := k.current.MayRenew(target, k.now); got != renewal {
+	if got := k.current.HeldOff(target, k.now) <= k.now; got != renewal {
 		k.Errorf("%s: %s may renew: %t, want %t", what, target, got, renewal)
 	}
 }
@@ -233,7 +233,7 @@ func TestTokenThatNoRejectionAskedForCostsNothing(t *testing.T) {
 	if got := testing.AllocsPerRun(100, func() {
 		after.Follow(before, "", 0)
 		after.Answered("/fine", false, 0)
-		after.MayRenew("/fine", 0)
+		after.HeldOff("/fine", 0)
 	}); got != 0 {
 		t.Errorf("%v allocations, want none", got)
 	}
@@ -252,7 +252,7 @@ func TestAnswersToAReplacedTokenDoNotCount(t *testing.T) {
 
 		before.Answered("/b", false, k.now)
 		k.want("accepted the replaced token", "/b", false)
-		if !before.MayRenew("/b", k.now) {
+		if before.HeldOff("/b", k.now) > k.now {
 			t.Error("the replaced token is held off, but asking for its successor costs nothing")
 		}
 	})
@@ -396,7 +396,7 @@ func TestConcurrentRejectionsAreOneVote(t *testing.T) {
 		for range 16 {
 			all.Go(func() {
 				k.current.Answered("/broken", true, k.now)
-				k.current.MayRenew("/broken", k.now)
+				k.current.HeldOff("/broken", k.now)
 			})
 		}
 		all.Wait()
@@ -420,7 +420,7 @@ func TestConcurrentUse(t *testing.T) {
 				if r.OnTrial() {
 					r.Answered(target, (i+caller)%2 == 0, int64(i))
 				}
-				r.MayRenew(target, int64(i))
+				r.HeldOff(target, int64(i))
 				if caller == 0 && i%10 == 0 {
 					r.Reset()
 				}

@@ -22,7 +22,7 @@ import (
 
 func main() {
 	dir := flag.String("dir", ".", "`directory` of the root package")
-	bound := flag.Int("circle", 4, "the largest `number` of files that a circle may have")
+	bound := flag.Int("circle", 1, "the largest `number` of files that a circle may have")
 	onlyFigures := flag.Bool("figures", false, "print the figures and check nothing")
 	flag.Parse()
 
