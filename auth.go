@@ -16,8 +16,8 @@ import (
 // [ErrInvalidClient]. Trying a second method would send a user's password twice.
 type ClientAuth func(ctx context.Context, r *ClientAuthRequest) error
 
-// A ClientAuthRequest is a request that the client is to be authenticated on. Further fields may be
-// added.
+// A ClientAuthRequest is a request that the client is to be authenticated on. Formatting it shows the
+// credentials in the request. Further fields may be added.
 type ClientAuthRequest struct {
 	ClientID string // Config.ClientID
 	Issuer   string // the authorization server's issuer identifier (RFC 8414), if it is known

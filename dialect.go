@@ -42,7 +42,8 @@ type Dialect struct {
 	Revocation func(ctx context.Context, r *RevocationRequest) (*http.Request, error)
 }
 
-// A RevocationRequest says which token is to be revoked. Further fields may be added.
+// A RevocationRequest says which token is to be revoked. Formatting it shows the token. Further fields
+// may be added.
 type RevocationRequest struct {
 	URL   string // Config.RevokeURL, which may be empty
 	Token string

@@ -511,3 +511,20 @@ func TestShutdownLeavesTokensOfOthersAlone(t *testing.T) {
 		})
 	}
 }
+
+func TestDescriptionOfAGrantShowsNoSecret(t *testing.T) {
+	var shown string
+	show := func(d *tokencache.GrantInfo) {
+		tokencache.PasswordGrant{Username: "alice", Password: tokencache.NewSecret(userPassword)}.Describe(d)
+		d.Input("pin", userPassword)
+		for _, text := range renderings(d) {
+			shown += text
+		}
+	}
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		w.cache.Source(describing(show))
+		if form := leak(shown); form != "" {
+			w.Errorf("the password shows (%s)", form)
+		}
+	})
+}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/scrub"
 	"github.com/tokencache/tokencache/internal/wire"
 )
@@ -46,19 +45,19 @@ type GrantInfo struct {
 	KeepOnShutdown bool
 
 	traits
-	key    fingerprint.Key
-	inputs uint64
+	input func(name, value string) // a function, because formatting shows no function's inputs
 }
 
 // Input names a further input that the token depends on: a password, an audience. It is hashed and not
 // kept.
 func (d *GrantInfo) Input(name, value string) {
-	d.key.Add(name)
-	d.key.Add(value)
-	d.inputs++
+	if d.input != nil {
+		d.input(name, value)
+	}
 }
 
-// A GrantRequest is what a grant is asked for.
+// A GrantRequest is what a grant is asked for. Formatting it can show the token that is replaced.
+// Further fields may be added.
 type GrantRequest struct {
 	// Cache is the cache that asks.
 	Cache *Cache

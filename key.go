@@ -24,31 +24,52 @@ type keyedGrant struct {
 	known         atomic.Bool // the saved token is in the cache, or is spent
 }
 
-// infos are used again because services with many users make a source for each request.
-var infos = sync.Pool{New: func() any { return new(GrantInfo) }}
+// A description is a GrantInfo with the key that its inputs go into.
+type description struct {
+	info   GrantInfo
+	key    fingerprint.Key
+	inputs uint64
+}
+
+// descriptions are used again because services with many users make a source for each request.
+var descriptions = sync.Pool{New: func() any {
+	d := &description{}
+	d.info.input = func(name, value string) {
+		d.key.Add(name)
+		d.key.Add(value)
+		d.inputs++
+	}
+	return d
+}}
 
 // set makes k the given grant.
 func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
 	if own, ok := g.(interface{ clone() Grant }); ok {
 		g = own.clone() // later changes of the caller's slices and maps do not reach it
 	}
-	d := infos.Get().(*GrantInfo)
+	d := descriptions.Get().(*description)
 	d.key.Reset(salt)
-	g.Describe(d)
-	k.Grant, k.traits, k.name, k.subject, k.keep = g, d.traits, d.Name, d.Subject, d.KeepOnShutdown
+	g.Describe(&d.info)
+	k.Grant, k.traits = g, d.info.traits
+	k.name, k.subject, k.keep = d.info.Name, d.info.Subject, d.info.KeepOnShutdown
 	k.id = d.sum()
-	d.key.Reset(salt)
-	*d = GrantInfo{key: d.key}
-	infos.Put(d)
+	d.clear(salt)
+	descriptions.Put(d)
 }
 
 // sum returns the key: the inputs, and after them what every grant has.
-func (d *GrantInfo) sum() [16]byte {
-	d.key.Add(d.Name)
-	d.key.Add(d.Subject)
-	d.key.Add(sortedScopes(d.Scopes))
+func (d *description) sum() [16]byte {
+	d.key.Add(d.info.Name)
+	d.key.Add(d.info.Subject)
+	d.key.Add(sortedScopes(d.info.Scopes))
 	d.key.Add(strconv.FormatUint(d.inputs, 10)) // last, so that no input is taken for one of these
 	return d.key.Sum()
+}
+
+// clear leaves nothing of a grant behind, a password least of all.
+func (d *description) clear(salt *fingerprint.Salt) {
+	d.key.Reset(salt)
+	d.info, d.inputs = GrantInfo{input: d.info.input}, 0
 }
 
 // sortedScopes returns the scopes in an order that does not depend on how they were given.
