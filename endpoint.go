@@ -76,6 +76,9 @@ func (e *endpoint) request(ctx context.Context, to string, form url.Values) (*ht
 	if err := e.cfg.Auth(ctx, r); err != nil {
 		return nil, nil, fmt.Errorf("tokencache: authenticating the client: %w", err)
 	}
+	if header, form = r.Header, r.Params; header == nil {
+		header = http.Header{}
+	}
 	scrubber := scrub.For(header, form, e.addedSecrets(header, given, form)...)
 	body, contentType := e.cfg.Dialect.encode(form)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
@@ -301,7 +304,10 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 		failed.Err = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
 	}
 	if e.cfg.Dialect.Failure != nil {
+		where := *failed
 		e.cfg.Dialect.Failure(failed, ans.Header, ans.Body)
+		failed.Op, failed.Grant, failed.URL = where.Op, where.Grant, where.URL
+		failed.Err = op.scrub.Err(failed.Err)
 	}
 	if failed.kind == nil {
 		failed.kind = kindOf(failed)

@@ -155,11 +155,19 @@ func (e *HeldOffError) Error() string {
 	if !e.Until.IsZero() {
 		end = "until " + e.Until.UTC().Format(time.RFC3339)
 	}
+	if e.Err == nil {
+		return "tokencache: held off " + end
+	}
 	return fmt.Sprintf("tokencache: held off %s after: %s", end, strings.TrimPrefix(e.Err.Error(), "tokencache: "))
 }
 
 // Unwrap returns [ErrHeldOff] and the earlier failure.
-func (e *HeldOffError) Unwrap() []error { return []error{ErrHeldOff, e.Err} }
+func (e *HeldOffError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrHeldOff}
+	}
+	return []error{ErrHeldOff, e.Err}
+}
 
 // busyStatuses are the answers of a server, or of a proxy before it, that has not looked at the
 // request.

@@ -40,6 +40,7 @@ type attempt struct {
 	replaced      *entry.Entry   // may be nil
 	session       *spent.Session // nil if the grant is not a session
 	requested     bool           // a request was sent
+	consumes      bool           // and one that was not for client credentials
 	sentPassword  bool           // a user's credentials were sent and may have been refused
 	tookPassword  bool           // the server has accepted them, if the grant goes on
 	secret        uint64         // hash of the password or refresh token that was sent
@@ -147,6 +148,8 @@ func (f *failures) concernsAll(err error) bool {
 		return false
 	case e.Permanent:
 		return e.sentinel() == ErrInvalidClient
+	case e.StatusCode == 0 && e.server == nil: // a grant's own
+		return false
 	case e.StatusCode == 0:
 		return !e.reached || errors.Is(err, context.DeadlineExceeded)
 	default:
@@ -161,7 +164,7 @@ func (f *failures) remember(ctx context.Context, a *attempt, class string, err e
 	}
 	now := f.clock.Now()
 	v := holdoff.Verdict{Class: class, Err: err, RetryAfter: retryAfterOf(err), Secret: a.secret, Served: a.served(now)}
-	if class != holdoff.Credentials && f.concernsAll(err) {
+	if class != holdoff.Credentials && !a.foreign && f.concernsAll(err) {
 		if began := f.memory.Outage.Begin(v, now); began != nil {
 			f.report.heldOff(ctx, HoldOffInfo{Began: true, Until: began.Until, Err: err})
 		}
@@ -229,7 +232,7 @@ const (
 // time.
 func (f *failures) retryAfter(a *attempt, err error, tries int, left time.Duration) (wait time.Duration, ok bool) {
 	var e *Error
-	if tries >= attemptsMost || !errors.As(err, &e) {
+	if a.consumes || tries >= attemptsMost || !errors.As(err, &e) {
 		return 0, false
 	}
 	if a.replaced != nil && a.replaced.Alive() && a.replaced.Age(f.clock.Now()) != entry.Expired {

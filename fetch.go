@@ -117,7 +117,7 @@ func letReplaysEnd(ctx context.Context, e *entry.Entry) {
 // askGrant obtains a token from the grant and makes an entry of it. This is where a level below this
 // process would be asked first.
 func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a *attempt, reason string, replaced *oauth2.Token) (*entry.Entry, error) {
-	report := FetchInfo{Grant: g.name, Subject: g.subject, Reason: reason}
+	report := FetchInfo{Grant: g.info.Name, Subject: g.info.Subject, Reason: reason}
 	begin := c.clock.Now()
 	if a.replaced != nil {
 		report.Remaining = a.replaced.Remaining(begin)
@@ -160,7 +160,7 @@ func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a 
 // waitToRepeat reports whether a failed request is worth a further try inside its flight, after
 // waiting for it.
 func (c *core) waitToRepeat(ctx context.Context, g *keyedGrant, a *attempt, err error, tries int, begin clock.Instant) bool {
-	if !g.repeatable {
+	if !g.info.repeatable {
 		return false
 	}
 	left := c.cfg.Timeout - time.Duration(c.clock.Now().Mono-begin.Mono)

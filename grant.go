@@ -11,14 +11,17 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/scrub"
 	"github.com/tokencache/tokencache/internal/wire"
 )
 
 // A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once
-// a source is made of it. A grant can be decorated: its Describe and Obtain call those of another.
+// a source is made of it. A grant can be decorated: its Describe and Obtain call those of another, with
+// the same GrantInfo.
 type Grant interface {
-	// Describe says in d what the grant is. It is called for each source that is made.
+	// Describe says in d what the grant is. It is called for each source that is made, and must not
+	// keep d.
 	Describe(d *GrantInfo)
 
 	// Obtain returns a new token, with its refresh token if there is one and its Expiry if it is
@@ -45,15 +48,30 @@ type GrantInfo struct {
 	KeepOnShutdown bool
 
 	traits
-	input func(name, value string) // a function, because formatting shows no function's inputs
+	inputs func() *inputs // a function, because formatting does not follow it
 }
 
 // Input names a further input that the token depends on: a password, an audience. It is hashed and not
 // kept.
 func (d *GrantInfo) Input(name, value string) {
-	if d.input != nil {
-		d.input(name, value)
+	if d.inputs == nil {
+		own := &inputs{}
+		d.inputs = func() *inputs { return own }
 	}
+	d.inputs().add(name, value)
+}
+
+// inputs are the inputs of a key.
+type inputs struct {
+	key   fingerprint.Key
+	count uint64
+	self  func() *inputs
+}
+
+func (in *inputs) add(name, value string) {
+	in.key.Add(name)
+	in.key.Add(value)
+	in.count++
 }
 
 // A GrantRequest is what a grant is asked for. Formatting it can show the token that is replaced.
@@ -74,6 +92,15 @@ type traits struct {
 	asksPassword bool                 // another password may follow one that was refused
 	repeatable   bool                 // a request can be repeated: nothing is consumed or refused for good by it
 	foreign      bool                 // tokens come from another server than the cache's
+	described    bool                 // by a built-in grant
+}
+
+// is says the traits of a built-in grant. Of several that make one grant, the last counts, and nothing
+// is repeatable.
+func (d *GrantInfo) is(t traits) {
+	t.repeatable = t.repeatable && !d.described
+	t.described = true
+	d.traits = t
 }
 
 // ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for
@@ -89,8 +116,8 @@ type ClientCredentialsGrant struct {
 
 // Describe names the scopes and parameters.
 func (g ClientCredentialsGrant) Describe(d *GrantInfo) {
-	d.Name, d.Scopes = "client_credentials", g.Scopes
-	d.repeatable = !g.UseRefreshToken
+	d.Name, d.Scopes = "client_credentials", slices.Clip(g.Scopes)
+	d.is(traits{repeatable: !g.UseRefreshToken})
 	d.params(g.Params)
 }
 
@@ -129,9 +156,11 @@ type PasswordGrant struct {
 
 // Describe names the user, the password unless it comes from a function, the scopes and parameters.
 func (g PasswordGrant) Describe(d *GrantInfo) {
-	d.Name, d.Subject, d.Scopes = "password", g.Username, g.Scopes
-	if d.asksPassword = g.PasswordFunc != nil; !d.asksPassword {
-		d.password = g.Password
+	d.Name, d.Subject, d.Scopes = "password", g.Username, slices.Clip(g.Scopes)
+	if g.PasswordFunc != nil {
+		d.is(traits{asksPassword: true})
+	} else {
+		d.is(traits{password: g.Password})
 		d.Input("password", g.Password.Reveal())
 	}
 	d.params(g.Params)
@@ -173,12 +202,15 @@ type RefreshTokenGrant struct {
 
 // Describe names the session, the scopes and parameters, but not the refresh token, which changes.
 func (g RefreshTokenGrant) Describe(d *GrantInfo) {
-	d.Name, d.Subject, d.Scopes, d.KeepOnShutdown = "refresh_token", g.Session, g.Scopes, true
-	if d.saved = g.saved; d.saved == nil {
-		d.saved = func() *oauth2.Token { return &oauth2.Token{RefreshToken: g.Token.Reveal()} }
+	d.Name, d.Subject, d.Scopes, d.KeepOnShutdown = "refresh_token", g.Session, slices.Clip(g.Scopes), true
+	saved := g.saved
+	if saved == nil {
+		saved = func() *oauth2.Token { return &oauth2.Token{RefreshToken: g.Token.Reveal()} }
 	}
-	if g.Session == "" {
-		d.Input("token", g.Token.Reveal()) // sessions without a name must not share a token
+	d.is(traits{saved: saved})
+	if g.Session == "" { // sessions without a name must not share a token
+		d.Input("refresh_token", g.Token.Reveal())
+		d.Input("access_token", saved().AccessToken)
 	}
 	d.params(g.Params)
 }
@@ -255,7 +287,8 @@ type funcGrant struct {
 }
 
 func (g funcGrant) Describe(d *GrantInfo) {
-	d.Name, d.KeepOnShutdown, d.foreign = g.name, true, true
+	d.Name, d.KeepOnShutdown = g.name, true
+	d.is(traits{foreign: true})
 	d.Input("function", g.name) // apart from other grants of that name
 }
 

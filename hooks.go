@@ -31,7 +31,7 @@ type Hooks struct {
 	NewToken func(ctx context.Context, f FetchInfo, tok *oauth2.Token) error
 
 	// FetchStarted runs before a grant is asked for a token. It returns ctx, or a context derived from
-	// it: that is the one in which the grant is asked, and FetchDone and NewToken are called.
+	// it, whose values the grant, FetchDone and NewToken are given. Their time is the fetch's.
 	FetchStarted func(ctx context.Context, f FetchInfo) context.Context
 
 	// FetchDone runs after a grant has returned a token or an error.
@@ -195,21 +195,26 @@ func (r *reporter) newToken(ctx context.Context, f FetchInfo, tok *oauth2.Token)
 	}
 }
 
+var errNotDerived = errors.New("the context that it returned is not derived from the one that it was given, and is ignored")
+
 // fetchStarted returns the context in which the grant is to be asked.
 func (r *reporter) fetchStarted(ctx context.Context, f FetchInfo) context.Context {
 	h := r.hooks.FetchStarted
 	if h == nil {
 		return ctx
 	}
-	derived, err := flight.Protect(ctx, func() (context.Context, error) { return h(ctx, f), nil })
-	if err == nil && !flight.Derived(derived, ctx) {
-		err = errors.New("the context that it returned is not derived from the one that it was given, and is ignored")
-	}
+	derived, err := flight.Protect(ctx, func() (context.Context, error) {
+		derived := h(ctx, f)
+		if !flight.Derived(derived, ctx) {
+			return nil, errNotDerived
+		}
+		return derived, nil
+	})
 	if err != nil {
 		r.failed(ctx, "FetchStarted", err)
 		return ctx
 	}
-	return derived
+	return flight.WithValues(ctx, derived)
 }
 
 func (r *reporter) fetchDone(ctx context.Context, f FetchInfo) {

@@ -14,62 +14,65 @@ import (
 	"github.com/tokencache/tokencache/internal/spent"
 )
 
-// A keyedGrant is a grant with its key and its description.
+// A keyedGrant is a grant with its description and its key.
 type keyedGrant struct {
 	Grant
-	traits
-	id            [16]byte
-	name, subject string
-	keep          bool        // Shutdown leaves its tokens alone
-	known         atomic.Bool // the saved token is in the cache, or is spent
+	info  GrantInfo
+	id    [16]byte
+	known atomic.Bool // the saved token is in the cache, or is spent
 }
 
-// A description is a GrantInfo with the key that its inputs go into.
-type description struct {
-	info   GrantInfo
-	key    fingerprint.Key
-	inputs uint64
-}
-
-// descriptions are used again because services with many users make a source for each request.
-var descriptions = sync.Pool{New: func() any {
-	d := &description{}
-	d.info.input = func(name, value string) {
-		d.key.Add(name)
-		d.key.Add(value)
-		d.inputs++
-	}
-	return d
+// allInputs are used again because services with many users make a source for each request.
+var allInputs = sync.Pool{New: func() any {
+	in := &inputs{}
+	in.self = func() *inputs { return in }
+	return in
 }}
 
 // set makes k the given grant.
 func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
-	if own, ok := g.(interface{ clone() Grant }); ok {
-		g = own.clone() // later changes of the caller's slices and maps do not reach it
+	k.Grant = copyOf(g)
+	own := allInputs.Get().(*inputs)
+	k.info.inputs = own.self
+	k.Describe(&k.info)
+	in := own
+	if k.info.inputs != nil {
+		in = k.info.inputs() // of another description, if the grant has copied one
 	}
-	d := descriptions.Get().(*description)
-	d.key.Reset(salt)
-	g.Describe(&d.info)
-	k.Grant, k.traits = g, d.info.traits
-	k.name, k.subject, k.keep = d.info.Name, d.info.Subject, d.info.KeepOnShutdown
-	k.id = d.sum()
-	d.clear(salt)
-	descriptions.Put(d)
+	k.info.inputs = nil // a grant that keeps its description has no further say
+	k.id = k.info.sum(in, salt)
+	own.key.Clear()
+	own.count = 0
+	allInputs.Put(own)
 }
 
 // sum returns the key: the inputs, and after them what every grant has.
-func (d *description) sum() [16]byte {
-	d.key.Add(d.info.Name)
-	d.key.Add(d.info.Subject)
-	d.key.Add(sortedScopes(d.info.Scopes))
-	d.key.Add(strconv.FormatUint(d.inputs, 10)) // last, so that no input is taken for one of these
-	return d.key.Sum()
+func (d *GrantInfo) sum(in *inputs, salt *fingerprint.Salt) [16]byte {
+	in.key.Add(d.Name)
+	in.key.Add(d.Subject)
+	in.key.Add(sortedScopes(d.Scopes))
+	in.key.Add(strconv.FormatUint(in.count, 10)) // last, so that no input is taken for one of these
+	return in.key.Sum(salt)
 }
 
-// clear leaves nothing of a grant behind, a password least of all.
-func (d *description) clear(salt *fingerprint.Salt) {
-	d.key.Reset(salt)
-	d.info, d.inputs = GrantInfo{input: d.info.input}, 0
+// copyOf returns a built-in grant that later changes of the caller's slices, maps and structs do not
+// reach, and any other as it is: one that embeds a built-in grant too.
+func copyOf(g Grant) Grant {
+	switch p := g.(type) {
+	case *ClientCredentialsGrant:
+		return p.clone()
+	case *PasswordGrant:
+		return p.clone()
+	case *RefreshTokenGrant:
+		return p.clone()
+	case ClientCredentialsGrant:
+		return p.clone()
+	case PasswordGrant:
+		return p.clone()
+	case RefreshTokenGrant:
+		return p.clone()
+	}
+	return g
 }
 
 // sortedScopes returns the scopes in an order that does not depend on how they were given.
@@ -93,8 +96,8 @@ func (k *keyedGrant) key() string { return string(k.id[:]) }
 
 // owner returns what the grant's tokens have in common with those of other grants.
 func (k *keyedGrant) owner() entry.Owner {
-	o := entry.Owner{Grant: k.name, Kept: k.keep}
-	if k.name == "client_credentials" {
+	o := entry.Owner{Grant: k.info.Name, Kept: k.info.KeepOnShutdown}
+	if k.info.Name == "client_credentials" {
 		o.Client = k.key()
 	}
 	return o
@@ -103,23 +106,23 @@ func (k *keyedGrant) owner() entry.Owner {
 // attempt returns an attempt at a fetch that replaces prev, which may be nil.
 func (k *keyedGrant) attempt(prev *entry.Entry, session *spent.Session) *attempt {
 	return &attempt{
-		key: k.key(), grant: k.name, subject: k.subject, foreign: k.foreign, asksPassword: k.asksPassword,
+		key: k.key(), grant: k.info.Name, subject: k.info.Subject, foreign: k.info.foreign, asksPassword: k.info.asksPassword,
 		replaced: prev, session: session,
 	}
 }
 
 // savedToken returns the token that a session begins with; nil for every other grant.
 func (k *keyedGrant) savedToken() *oauth2.Token {
-	if k.saved == nil {
+	if k.info.saved == nil {
 		return nil
 	}
-	return k.saved()
+	return k.info.saved()
 }
 
 // session returns the memory of a session, nil for every other grant: only sessions bring saved tokens
 // from outside.
 func (k *keyedGrant) session(m *spent.Memory) *spent.Session {
-	if k.saved == nil {
+	if k.info.saved == nil {
 		return nil
 	}
 	return m.Of(k.key())

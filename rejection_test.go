@@ -736,3 +736,150 @@ func TestHooksGetEveryRejection(t *testing.T) {
 		}
 	})
 }
+
+func TestDecoratedSourceHeals(t *testing.T) {
+	type user struct{ *tokencache.Source }
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		client := &http.Client{Transport: &tokencache.Transport{
+			Source: user{w.cache.ClientCredentials()}, Base: w.srv.Client().Transport,
+		}}
+		for range 5 {
+			if got := w.get(client, "/"); got != 200 {
+				w.Errorf("status %d", got)
+			}
+			w.srv.RevokeAll()
+		}
+		w.wantFetches(5)
+	})
+}
+
+func TestDecoratedSourceIsUnderTheRule(t *testing.T) {
+	type user struct{ *tokencache.Source }
+	inBubble(t, tokentest.Behavior{Unauthorized: rejectsAll}, nil, func(w *world) {
+		client := &http.Client{Transport: &tokencache.Transport{
+			Source: user{w.cache.ClientCredentials()}, Base: w.srv.Client().Transport,
+		}}
+		for range 50 {
+			if got := w.get(client, "/"); got != 401 {
+				w.Errorf("status %d", got)
+			}
+		}
+		if got := w.fetches(); got > 3 {
+			w.Errorf("%d fetches, want at most 3", got)
+		}
+	})
+}
+
+// A protocol that is not HTTP tells the source itself what an API said.
+func TestRejectedIsUnderTheRule(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		const target = "https://api.example.com/service/Method"
+		for range 50 {
+			tok, err := src.Token()
+			if err != nil {
+				w.Fatal(err)
+			}
+			next, err := src.Rejected(w.Context(), tok, target)
+			if (next == nil) == (err == nil) || err != nil && !errors.Is(err, tokencache.ErrHeldOff) {
+				w.Fatalf("got %v, %v", next, err)
+			}
+		}
+		w.wantFetches(3)
+	})
+}
+
+func TestRejectedHealsARevocation(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		const target = "https://api.example.com/service/Method"
+		for i := range 5 {
+			tok, err := src.Token()
+			if err != nil {
+				w.Fatal(err)
+			}
+			next, err := src.Rejected(w.Context(), tok, target)
+			if err != nil || next.AccessToken == tok.AccessToken {
+				w.Fatalf("revocation %d: got %v, %v", i, next, err)
+			}
+			src.Accepted(next, target, time.Now())
+			late, err := src.Rejected(w.Context(), tok, target)
+			if err != nil || late != next {
+				w.Fatalf("a late rejection: got %v, %v, want the successor", late, err)
+			}
+		}
+		w.wantFetches(6)
+	})
+}
+
+func TestRejectedNeverReturnsNothing(t *testing.T) {
+	var zero tokencache.Source
+	if tok, err := zero.Rejected(context.Background(), hourToken("x"), "GET https://a/"); tok != nil || err == nil {
+		t.Errorf("zero source: %v, %v", tok, err)
+	}
+	zero.Accepted(hourToken("x"), "GET https://a/", time.Now())
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		if tok, err := src.Rejected(w.Context(), nil, "GET https://a/"); tok != nil || err == nil {
+			w.Errorf("nil token: %v, %v", tok, err)
+		}
+		src.Accepted(nil, "GET https://a/", time.Now())
+		if tok, err := src.Rejected(w.Context(), hourToken("unknown"), "GET https://a/"); tok == nil || err != nil {
+			w.Errorf("unknown token: %v, %v", tok, err)
+		}
+		if err := w.cache.Close(); err != nil {
+			w.Fatal(err)
+		}
+		if tok, err := src.Rejected(w.Context(), hourToken("x"), "GET https://a/"); tok != nil || !errors.Is(err, tokencache.ErrClosed) {
+			w.Errorf("closed: %v, %v", tok, err)
+		}
+	})
+}
+
+func TestRejectedNeedsATarget(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		for range 50 {
+			tok, _ := src.Token()
+			if next, err := src.Rejected(w.Context(), tok, ""); err == nil {
+				w.Fatalf("got %v, want an error", next)
+			}
+		}
+		w.wantFetches(1)
+	})
+}
+
+// exchanging is a source whose tokens are made of another's.
+type exchanging struct{ *tokencache.Source }
+
+func (s exchanging) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	tok, err := s.Source.TokenContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &oauth2.Token{AccessToken: "exchanged " + tok.AccessToken}, nil
+}
+
+func (s exchanging) Rejected(ctx context.Context, tok *oauth2.Token, target string) (*oauth2.Token, error) {
+	inner := &oauth2.Token{AccessToken: strings.TrimPrefix(tok.AccessToken, "exchanged ")}
+	return s.Source.Rejected(ctx, inner, target)
+}
+
+func TestRepeatedRequestHasTheTokenOfTheWrapper(t *testing.T) {
+	var seen []string
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		base := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			seen = append(seen, req.Header.Get("Authorization"))
+			return respond(req, 401, nil), nil
+		})
+		client := &http.Client{Transport: &tokencache.Transport{Source: exchanging{w.cache.ClientCredentials()}, Base: base}}
+		if resp, err := client.Get("https://api.example.com/"); err != nil || resp.StatusCode != 401 {
+			w.Fatal(resp, err)
+		}
+		for _, header := range seen {
+			if len(seen) != 2 || !strings.HasPrefix(header, "Bearer exchanged ") {
+				w.Errorf("sent %q, want two tokens of the wrapper", seen)
+			}
+		}
+	})
+}

@@ -58,6 +58,9 @@ func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.To
 
 func (c *core) requestToken(ctx context.Context, params url.Values) (tok *oauth2.Token, err error) {
 	a := c.attemptOf(ctx)
+	if a != nil && params.Get("grant_type") != "client_credentials" {
+		a.consumes = true
+	}
 	refresh := ""
 	if params.Get("grant_type") == "refresh_token" {
 		refresh = params.Get("refresh_token")
@@ -217,6 +220,7 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 	a, authorization := core.attemptOf(ctx), req.Header.Get("Authorization")
 	done := func(error) {}
 	if a != nil {
+		a.consumes = true
 		o.grant = a.grant
 		a.next()
 		a.sentPassword = a.sentPassword || authorization != ""

@@ -80,8 +80,8 @@ func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string)
 	if err != nil {
 		return nil, err
 	}
-	if tok == nil {
-		return nil, errors.New("tokencache: Source.Rejected was given a nil token")
+	if tok == nil || target == "" {
+		return nil, errors.New("tokencache: Source.Rejected needs a token and a target")
 	}
 	e := state.core.shelf.Current(state.key())
 	if e == nil || e.AccessToken() != tok.AccessToken {
@@ -124,8 +124,8 @@ func (s *Source) Reset(ctx context.Context) error {
 	}
 	core, failures := state.core, state.core.failures
 	failures.memory.ForgetPasswordOf(state.key())
-	if state.password.reveal != nil {
-		failures.memory.ForgetPassword(core.passwordHash(state.subject, state.password.Reveal()))
+	if state.info.password.reveal != nil {
+		failures.memory.ForgetPassword(core.passwordHash(state.info.Subject, state.info.password.Reveal()))
 	}
 	failures.recovered(ctx, state.attempt(nil, nil))
 	failures.endOutage(ctx)
@@ -254,7 +254,7 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 		until := e.Rejections.HeldOff(target, now.Mono)
 		method, place := splitTarget(target)
 		c.report.rejected(ctx, RejectionInfo{
-			Grant: s.name, Subject: s.subject, Method: method, Target: place, HeldOff: until > now.Mono,
+			Grant: s.info.Name, Subject: s.info.Subject, Method: method, Target: place, HeldOff: until > now.Mono,
 		})
 		if until > now.Mono {
 			end := now.Wall.Add(time.Duration(until - now.Mono)).Round(0)

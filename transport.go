@@ -39,7 +39,8 @@ type Transport struct {
 	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource];
 	// if every request has one, Source may be nil. After a 401 the token is renewed if the source is a
 	// *[Source], or has its methods TokenContext, Rejected and Accepted as a type that embeds one does;
-	// any other source supplies tokens and nothing more.
+	// any other source supplies tokens and nothing more. The
+	// method Token of a source that has TokenContext is not called.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.
@@ -205,7 +206,11 @@ type foreignToken struct {
 func (f foreignToken) header() string { return "Bearer " + f.token.AccessToken }
 
 func (f foreignToken) rejected(ctx context.Context, target string) (carried, error) {
-	next, err := f.source.Rejected(ctx, f.token, target)
+	_, err := f.source.Rejected(ctx, f.token, target)
+	if err != nil {
+		return f, err
+	}
+	next, err := f.source.TokenContext(ctx) // as it sends the token, which can be made of the successor
 	if err == nil {
 		err = entry.Check(next)
 	}

@@ -23,15 +23,9 @@ func (s *Salt) Hash(secret string) uint64 {
 	return binary.LittleEndian.Uint64(sum[:])
 }
 
-// A Key collects the strings that a key is made of. It begins with Reset and is not safe for
-// concurrent use.
+// A Key collects the strings that a key is made of. The zero Key is empty and ready to use. It is not
+// safe for concurrent use.
 type Key struct{ bytes []byte }
-
-// Reset begins a key. It clears the memory, which can hold a password of the key before.
-func (k *Key) Reset(salt *Salt) {
-	clear(k.bytes)
-	k.bytes = append(k.bytes[:0], salt[:]...)
-}
 
 // Add adds a string. Keys are the same only if the same strings were added in the same order.
 func (k *Key) Add(s string) {
@@ -41,7 +35,14 @@ func (k *Key) Add(s string) {
 
 // Sum returns a hash of what was added: short enough to be cheap, and long enough that no two keys
 // meet.
-func (k *Key) Sum() [16]byte {
+func (k *Key) Sum(salt *Salt) [16]byte {
+	k.bytes = append(k.bytes, salt[:]...)
 	sum := sha256.Sum256(k.bytes)
 	return [16]byte(sum[:])
+}
+
+// Clear empties the key, and clears its memory, which can hold a password.
+func (k *Key) Clear() {
+	clear(k.bytes[:cap(k.bytes)])
+	k.bytes = k.bytes[:0]
 }

@@ -48,6 +48,16 @@ func Derived(ctx, from context.Context) bool {
 	return ctx != nil && innermost(ctx) == innermost(from)
 }
 
+// WithValues returns ctx with the values of another context in place of its own.
+func WithValues(ctx, values context.Context) context.Context { return valued{ctx, values} }
+
+type valued struct {
+	context.Context
+	values context.Context
+}
+
+func (ctx valued) Value(key any) any { return ctx.values.Value(key) }
+
 // Untraced returns ctx without its httptrace, whose functions must not be called after the caller has
 // left.
 func Untraced(ctx context.Context) context.Context {
