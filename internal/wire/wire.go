@@ -92,6 +92,10 @@ func (c *Client) Enter(ctx context.Context) (leave func(), err error) {
 // Do sends a request and reads the answer, up to 1 MiB. It blocks until then, or until ctx ends. The
 // error is a *LostError. The caller's httptrace does not see the request.
 func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Instant) (*Answer, error) {
+	if ctx.Err() != nil {
+		// A transport that looks at the context first reports no connections either.
+		return nil, &LostError{Err: context.Cause(ctx)}
+	}
 	preventRepetition(req)
 	var connecting, connected atomic.Bool
 	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{

@@ -261,6 +261,26 @@ func TestRequestThatWasNotSentIsToldFromOneThatMayHaveBeen(t *testing.T) {
 	}
 }
 
+func TestRequestOfAContextThatHasEndedIsNotSent(t *testing.T) {
+	cause := errors.New("cause")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	for name, base := range map[string]http.RoundTripper{
+		"net/http": &http.Transport{DialContext: deadConn},
+		"a transport that tells nothing": baseFunc(func(*http.Request) (*http.Response, error) {
+			t.Error("the request was sent")
+			return nil, errors.New("sent")
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ans, err := wire.New(&http.Client{Transport: base}, 1).Do(ctx, request(t, "POST", "http://a.example.com/", ""), now)
+			if l := lost(t, ans, err); l.Reached || !errors.Is(err, cause) {
+				t.Errorf("got %v, reached %t, want the cause of a request that was not sent", err, l.Reached)
+			}
+		})
+	}
+}
+
 func TestRequestEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	arrived := make(chan struct{})
