@@ -85,6 +85,8 @@ func TestRequestArrivesAtMostOnce(t *testing.T) {
 		{"POST with a key", "POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {"1"}}, "POST 1 [] x"},
 		{"POST with an X- key", "POST", nil, http.Header{"X-Idempotency-Key": {"1"}}, ""},
 		{"POST with a key without values", "POST", strings.NewReader("x"), http.Header{"Idempotency-Key": {}}, "POST 1 [] x"},
+		{"POST with a key that is nil", "POST", strings.NewReader("x"), http.Header{"Idempotency-Key": nil}, "POST 1 [] x"},
+		{"POST with an X- key that is nil", "POST", nil, http.Header{"X-Idempotency-Key": nil}, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			srv := new(fickleServer)

@@ -139,7 +139,10 @@ func preventRepetition(req *http.Request) {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 	default:
-		if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
+		// A key without a value is not sent, but says the same to net/http.
+		_, key := req.Header["Idempotency-Key"]
+		_, xKey := req.Header["X-Idempotency-Key"]
+		if !key && !xKey {
 			return
 		}
 	}
