@@ -123,13 +123,16 @@ func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Ins
 	return &Answer{resp.StatusCode, resp.Header, body, sent}, nil
 }
 
-// withoutURL unwraps an error that quotes the URL, whose query can hold a token.
+// withoutURL unwraps an error that quotes the URL, whose query can hold a token. It can be quoted more
+// than once, by transports that are made of clients.
 func withoutURL(err error) error {
-	var quoting *url.Error
-	if errors.As(err, &quoting) {
-		return quoting.Err
+	for {
+		var quoting *url.Error
+		if !errors.As(err, &quoting) {
+			return err
+		}
+		err = quoting.Err
 	}
-	return err
 }
 
 // preventRepetition keeps net/http from sending a request twice when an idle connection turns out to

@@ -300,7 +300,8 @@ func TestErrorsDoNotQuoteTheURL(t *testing.T) {
 	plain := errors.New("plain")
 	quoting := &url.Error{Op: "Get", URL: "https://a.example.com/?token=secret", Err: plain}
 	for name, base := range map[string]baseFunc{
-		"of the request": func(*http.Request) (*http.Response, error) { return nil, plain },
+		"of the request":                   func(*http.Request) (*http.Response, error) { return nil, plain },
+		"of a client inside the transport": func(*http.Request) (*http.Response, error) { return nil, quoting },
 		"of the body": func(req *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Body: io.NopCloser(brokenReader{quoting}), Request: req}, nil
 		},
