@@ -118,6 +118,7 @@ func TestParams(t *testing.T) {
 		{"nothing", "", "", "", url.Values{}},
 		{"query", "a=x&a=y", "", "", url.Values{"a": {"x", "y"}}},
 		{"form", "", asForm, "a=x&b=y", url.Values{"a": {"x"}, "b": {"y"}}},
+		{"form with a name twice", "", asForm, "a=x&a=y", url.Values{"a": {"x", "y"}}},
 		{"both", "a=x&b=y", asForm, "a=z", url.Values{"a": {"x", "z"}, "b": {"y"}}},
 		{"JSON", "", asJSON, `{"a":"x","n":1,"o":{"p":"q"}}`, url.Values{"a": {"x"}}},
 		{"form in white space", "", asForm, "\ufeff a=x\n", url.Values{"a": {"x"}}},
