@@ -27,8 +27,9 @@ type Client struct {
 	slots chan struct{} // one for each request under way
 }
 
-// New returns a Client that sends at most the given number of requests at once, as client does but
-// without following redirects, which would carry credentials to another place. client may be nil.
+// New returns a Client that sends requests as client does, but without following redirects, which would
+// carry credentials to another place. client may be nil. Enter lets at most the given number of callers
+// in at once.
 func New(client *http.Client, most int) *Client {
 	c := &Client{slots: make(chan struct{}, most)}
 	if client != nil {
