@@ -197,6 +197,27 @@ func TestAnswerThatIsTooLargeIsLost(t *testing.T) {
 	}
 }
 
+// An endlessBody is a body that counts what is read of it.
+type endlessBody struct {
+	read   int
+	closed bool
+}
+
+func (b *endlessBody) Read(p []byte) (int, error) { b.read += len(p); return len(p), nil }
+func (b *endlessBody) Close() error               { b.closed = true; return nil }
+
+func TestAnswerWithoutEndIsReadUpToTheLimit(t *testing.T) {
+	body := new(endlessBody)
+	base := baseFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Body: http.MaxBytesReader(nil, body, 1<<24), Request: req}, nil
+	})
+	ans, err := wire.New(&http.Client{Transport: base}, 1).Do(t.Context(), request(t, "GET", "http://a.example.com/", ""), now)
+	lost(t, ans, err)
+	if body.read > 1<<20+1 || !body.closed {
+		t.Errorf("%d bytes were read, and the body is closed: %t, want one more than 1 MiB, and true", body.read, body.closed)
+	}
+}
+
 func TestAnswerThatBreaksOffIsLost(t *testing.T) {
 	for _, row := range []struct {
 		name   string
