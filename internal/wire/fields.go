@@ -16,13 +16,20 @@ import (
 var errNotFields = errors.New("the answer is neither a JSON object nor form-encoded")
 
 // Fields reads the fields of a message, a JSON object or a form. The media type decides which of the
-// two it is, unless it is plainly wrong. Numbers are of type json.Number.
+// two it is, unless it says that an object is a form. Numbers are of type json.Number. Of the values
+// that a form has under one name only the first is read.
 func Fields(header http.Header, body []byte) (map[string]any, error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	isForm := media == "application/x-www-form-urlencoded" || media == "text/plain"
-	if isForm && !bytes.HasPrefix(body, []byte("{")) {
-		return formFields(body)
+	body = trim(body)
+	if isForm(header, body) {
+		values, err := formValues(body)
+		if err != nil {
+			return nil, err
+		}
+		fields := make(map[string]any, len(values))
+		for name := range values {
+			fields[name] = values.Get(name)
+		}
+		return fields, nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
@@ -36,7 +43,14 @@ func Fields(header http.Header, body []byte) (map[string]any, error) {
 	return fields, nil
 }
 
-func formFields(body []byte) (map[string]any, error) {
+func trim(body []byte) []byte { return bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff"))) }
+
+func isForm(header http.Header, body []byte) bool {
+	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return (media == "application/x-www-form-urlencoded" || media == "text/plain") && !bytes.HasPrefix(body, []byte("{"))
+}
+
+func formValues(body []byte) (url.Values, error) {
 	// A proxy's error page is not a form, whatever its media type says.
 	if !bytes.ContainsRune(body, '=') || bytes.ContainsAny(body, " \t\r\n<") {
 		return nil, errNotFields
@@ -45,11 +59,7 @@ func formFields(body []byte) (map[string]any, error) {
 	if err != nil {
 		return nil, errNotFields
 	}
-	fields := make(map[string]any, len(values))
-	for name := range values {
-		fields[name] = values.Get(name)
-	}
-	return fields, nil
+	return values, nil
 }
 
 // Params returns the parameters in a request's query and in its body, if GetBody returns that.
@@ -64,6 +74,13 @@ func Params(req *http.Request) url.Values {
 	}
 	defer body.Close()
 	text, _ := io.ReadAll(io.LimitReader(body, answerSize))
+	if text = trim(text); isForm(req.Header, text) {
+		values, _ := formValues(text)
+		for name := range values {
+			params[name] = append(params[name], values[name]...)
+		}
+		return params
+	}
 	fields, _ := Fields(req.Header, text)
 	for name, v := range fields {
 		if s, ok := v.(string); ok {

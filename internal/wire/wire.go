@@ -27,8 +27,9 @@ type Client struct {
 	slots chan struct{} // one for each request under way
 }
 
-// New returns a Client that sends at most the given number of requests at once, as client does but
-// without following redirects, which would carry credentials to another place. client may be nil.
+// New returns a Client that sends requests as client does, but without following redirects, which would
+// carry credentials to another place. client may be nil. Enter lets at most the given number of callers
+// in at once.
 func New(client *http.Client, most int) *Client {
 	c := &Client{slots: make(chan struct{}, most)}
 	if client != nil {
@@ -92,6 +93,10 @@ func (c *Client) Enter(ctx context.Context) (leave func(), err error) {
 // Do sends a request and reads the answer, up to 1 MiB. It blocks until then, or until ctx ends. The
 // error is a *LostError. The caller's httptrace does not see the request.
 func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Instant) (*Answer, error) {
+	if ctx.Err() != nil {
+		// A transport that looks at the context first reports no connections either.
+		return nil, &LostError{Err: context.Cause(ctx)}
+	}
 	preventRepetition(req)
 	var connecting, connected atomic.Bool
 	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{
@@ -119,13 +124,16 @@ func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Ins
 	return &Answer{resp.StatusCode, resp.Header, body, sent}, nil
 }
 
-// withoutURL unwraps an error that quotes the URL, whose query can hold a token.
+// withoutURL unwraps an error that quotes the URL, whose query can hold a token. It can be quoted more
+// than once, by transports that are made of clients.
 func withoutURL(err error) error {
-	var quoting *url.Error
-	if errors.As(err, &quoting) {
-		return quoting.Err
+	for {
+		var quoting *url.Error
+		if !errors.As(err, &quoting) {
+			return err
+		}
+		err = quoting.Err
 	}
-	return err
 }
 
 // preventRepetition keeps net/http from sending a request twice when an idle connection turns out to
@@ -135,7 +143,10 @@ func preventRepetition(req *http.Request) {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 	default:
-		if req.Header["Idempotency-Key"] == nil && req.Header["X-Idempotency-Key"] == nil {
+		// A key without a value is not sent, but says the same to net/http.
+		_, key := req.Header["Idempotency-Key"]
+		_, xKey := req.Header["X-Idempotency-Key"]
+		if !key && !xKey {
 			return
 		}
 	}
