@@ -1,6 +1,7 @@
 package entry_test
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -197,20 +198,21 @@ func against(t *testing.T, f func(e *entry.Entry), want string, others ...func(e
 	for i := range entries {
 		entries[i] = mustNew(t, lasting(time.Hour), nil, entry.Terms{})
 	}
-	var at atomic.Int64 // the entry that f is called on
-	var started, all sync.WaitGroup
+	var at, calls atomic.Int64 // the entry that f is called on, and how often others were
+	var all sync.WaitGroup
 	for _, other := range others {
-		started.Add(1)
 		all.Go(func() {
-			started.Done()
 			for i := at.Load(); i < int64(len(entries)); i = at.Load() {
 				other(entries[i])
+				calls.Add(1)
 			}
 		})
 	}
-	started.Wait()
 	states := map[string]int{}
 	for _, e := range entries {
+		for before := calls.Load(); calls.Load() == before; {
+			runtime.Gosched() // until the others are at work
+		}
 		f(e)
 		for range 20 {
 			states[state(e)]++

@@ -173,6 +173,9 @@ func TestLifetimeBeyondTheClock(t *testing.T) {
 			if e.Age(later) != entry.Fresh || e.Remaining(later) < 0 || e.RemainingAtServer(later) < 0 {
 				t.Errorf("%s, from %v: after a century %v remain", name, time.Duration(mono), e.Remaining(later))
 			}
+			if e.Serve(later, entry.Fresh); !e.Hit() { // its hits pass until long after now
+				t.Errorf("%s, from %v: no hit after a century", name, time.Duration(mono))
+			}
 		}
 	}
 }
@@ -280,16 +283,16 @@ func TestTokenThatIsHandedOutAgainIsAskedForOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c clock.Clock
 		now := c.Now()
-		make := func(access string, prev *entry.Entry) *entry.Entry {
+		newEntry := func(access string, prev *entry.Entry) *entry.Entry {
 			e, err := entry.New(&oauth2.Token{AccessToken: access}, entry.Owner{}, now, now, prev, entry.Terms{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return e
 		}
-		first := make("access", nil)
-		second := make("access", first)
-		other := make("other", second)
+		first := newEntry("access", nil)
+		second := newEntry("access", first)
+		other := newEntry("other", second)
 		time.Sleep(300 * time.Millisecond)
 		for what, row := range map[string]struct {
 			e    *entry.Entry
@@ -302,6 +305,30 @@ func TestTokenThatIsHandedOutAgainIsAskedForOnceASecond(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := second.Wait(); got != -300*time.Millisecond {
 			t.Errorf("later: wait %v, want nothing", got)
+		}
+	})
+}
+
+func TestShortTokenThatIsHandedOutAgainIsNoHitAfterItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c clock.Clock
+		now := c.Now()
+		tok := &oauth2.Token{AccessToken: "access", Expiry: now.Wall.Add(time.Millisecond)}
+		var e *entry.Entry
+		for range 2 {
+			var err error
+			if e, err = entry.New(tok, entry.Owner{}, now, now, e, entry.Terms{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.Serve(now, entry.Fresh)
+		time.Sleep(time.Millisecond - 1)
+		if !e.Hit() {
+			t.Error("no hit before its end")
+		}
+		time.Sleep(time.Nanosecond)
+		if e.Hit() {
+			t.Error("a hit at its end")
 		}
 	})
 }

@@ -209,6 +209,7 @@ func TestSupersededEntriesAreRememberedWhileTheyLiveAtTheServer(t *testing.T) {
 	}{
 		{name: "without a refresh token", life: lifetime, age: time.Minute, stays: lifetime - time.Minute},
 		{name: "without a refresh token, expired", life: lifetime, age: lifetime},
+		{name: "only the next has a refresh token, expired", next: "s", life: lifetime, age: lifetime},
 		{name: "without an end", stays: forever},
 		{name: "its refresh token is kept", prev: "r", next: "r", life: lifetime, age: time.Minute, stays: lifetime - time.Minute},
 		{name: "its refresh token is kept, expired", prev: "r", next: "r", life: lifetime, age: lifetime},
