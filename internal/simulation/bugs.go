@@ -1,14 +1,10 @@
 package simulation
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"sync"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -17,105 +13,66 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// A plant is a bug that is planted between the library and what it uses or serves. The zero plant is none.
-type plant struct {
-	name, breaks string
-	client, api  func(http.RoundTripper) http.RoundTripper
-	config       func(*tokencache.Config)
-	wall         func() time.Time
-	token        func(context.Context, *simWorld, int, *tokencache.Source) (*oauth2.Token, error)
-	grant        func(tokencache.Grant) tokencache.Grant
+// A Bug is a mistake that is planted between the library and what it uses, or between it and its
+// callers. The zero Bug is none.
+type Bug struct {
+	Name   string
+	Breaks Invariant
+
+	client func(http.RoundTripper) http.RoundTripper // around Config.HTTPClient's transport
+	api    func(http.RoundTripper) http.RoundTripper // around Transport.Base, of each request anew
+	config func(*tokencache.Config)
+	wall   func() time.Time // in place of the history's wall clock
+	token  tokenFunc        // in place of Source.TokenContext
+	grant  func(tokencache.Grant) tokencache.Grant
 }
 
-func (plant) wrap(with func(http.RoundTripper) http.RoundTripper, base http.RoundTripper) http.RoundTripper {
-	if with == nil {
-		return base
-	}
-	return with(base)
-}
+// A tokenFunc returns a token for a key.
+type tokenFunc func(ctx context.Context, w *world, key int, src *tokencache.Source) (*oauth2.Token, error)
 
-// planted has at least one bug for each invariant.
-var planted = []plant{
-	{name: "a predecessor is sent", breaks: neverDead, api: func(base http.RoundTripper) http.RoundTripper {
-		first := &sync.Map{}
-		return change(base, func(req *http.Request) {
-			old, _ := first.LoadOrStore(req.Header.Get("X-Key"), req.Header["Authorization"])
-			req.Header["Authorization"] = old.([]string)
-		})
-	}},
-	{name: "a token is kept after Invalidate and Revoke", breaks: neverDead, token: keepsToken},
-	{name: "the end is not looked at", breaks: neverExpired, token: keepsToken},
-	{name: "lifetimes are taken for longer", breaks: neverExpired, config: func(cfg *tokencache.Config) {
+// Bugs breaks every invariant at least once.
+var Bugs = []Bug{
+	{Name: "a replay carries the rejected token", Breaks: neverDead, api: replaysRejectedToken},
+	{Name: "a token is kept after Invalidate and Revoke", Breaks: neverDead, token: keepsToken},
+	{Name: "the expiry is ignored", Breaks: neverExpired, token: keepsToken},
+	{Name: "lifetimes are taken for longer", Breaks: neverExpired, config: func(cfg *tokencache.Config) {
 		cfg.Dialect.Lifetime = func(fields map[string]any, start time.Time) time.Duration {
 			return 3 * tokencache.Lifetime(fields, start)
 		}
 	}},
-	{name: "the wall clock is not looked at", breaks: neverPastWall, wall: time.Now},
-	{name: "keys are mixed up", breaks: neverUnknown, api: func(base http.RoundTripper) http.RoundTripper {
-		return change(base, func(req *http.Request) { req.Header.Set("X-Key", "another") })
+	{Name: "steps of the wall clock are ignored", Breaks: neverPastWall, wall: time.Now},
+	{Name: "keys are mixed up", Breaks: neverUnknown, api: changing(func(req *http.Request) {
+		req.Header.Set("X-Key", "another")
+	})},
+	{Name: "every source has its own key", Breaks: oneFetch, grant: func(g tokencache.Grant) tokencache.Grant {
+		return saltedGrant{g, strconv.FormatInt(salt.Add(1), 10)}
 	}},
-	{name: "every source has a key of its own", breaks: oneFetch, grant: func(g tokencache.Grant) tokencache.Grant {
-		return saltedGrant{g, fmt.Sprint(salt.Add(1))}
-	}},
-	{name: "a lost refresh request is sent again", breaks: refreshOnce, client: again("refresh_token", func(status int) bool { return status == 0 })},
-	{name: "a failed refresh request is sent again", breaks: refreshOnce, client: again("refresh_token", func(status int) bool { return status == 500 })},
-	{name: "a refused password is sent again", breaks: passwordTwice, client: again("password", func(status int) bool { return status == 400 })},
-	{name: "a refused password is sent again", breaks: noLockOut, client: again("password", func(status int) bool { return status == 400 })},
-	{name: "the context is ignored", breaks: withinDeadline, token: func(ctx context.Context, _ *simWorld, _ int, src *tokencache.Source) (*oauth2.Token, error) {
-		return src.TokenContext(context.WithoutCancel(ctx))
-	}},
-	{name: "a failure is not passed on", breaks: callsEnd, token: func(ctx context.Context, _ *simWorld, _ int, src *tokencache.Source) (*oauth2.Token, error) {
-		tok, err := src.TokenContext(ctx)
-		if errors.Is(err, tokencache.ErrUnavailable) {
-			select {}
-		}
-		return tok, err
-	}},
-	{name: "a hook leaves a goroutine behind", breaks: nothingLeft, config: func(cfg *tokencache.Config) {
+	{Name: "a lost refresh request is sent again", Breaks: refreshOnce, client: resending("refresh_token", 0)},
+	{Name: "a failed refresh request is sent again", Breaks: refreshOnce, client: resending("refresh_token", 500)},
+	{Name: "a refused password is sent again", Breaks: passwordTwice, client: resending("password", 400)},
+	{Name: "a refused password is sent again", Breaks: noLockOut, client: resending("password", 400)},
+	{Name: "the context is ignored", Breaks: withinDeadline, token: ignoresContext},
+	{Name: "a failure is not returned", Breaks: callsEnd, token: hangsOnFailure},
+	{Name: "a hook leaves a goroutine behind", Breaks: nothingLeft, config: func(cfg *tokencache.Config) {
 		cfg.Hooks.Revoked = func(context.Context, tokencache.Revocation) { go func() { select {} }() }
 	}},
-	{name: "nothing is revoked", breaks: allRevoked, config: func(cfg *tokencache.Config) {
-		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
-	}},
-	{name: "Revoke asks for nothing", breaks: revokedByRevoke, config: func(cfg *tokencache.Config) {
-		cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) { return nil, nil }
-	}},
-	{name: "replaced tokens are not revoked", breaks: allRevoked, client: onlyNewest},
-	{name: "a body is sent without its end", breaks: bodyIntact, api: func(base http.RoundTripper) http.RoundTripper {
-		return change(base, func(req *http.Request) {
-			if req.Body != nil && req.ContentLength > 1 {
-				req.ContentLength--
-				req.Body = struct {
-					io.Reader
-					io.Closer
-				}{io.LimitReader(req.Body, req.ContentLength), req.Body}
-			}
-		})
-	}},
-	{name: "a closed cache fails in its own way", breaks: closedIsClosed, token: func(ctx context.Context, _ *simWorld, _ int, src *tokencache.Source) (*oauth2.Token, error) {
-		tok, err := src.TokenContext(ctx)
-		if errors.Is(err, tokencache.ErrClosed) {
-			err = errors.New("closed")
-		}
-		return tok, err
-	}},
+	{Name: "Shutdown revokes nothing", Breaks: allRevoked, config: revokesNothing},
+	{Name: "Revoke revokes nothing", Breaks: revokedByRevoke, config: revokesNothing},
+	{Name: "replaced tokens are not revoked", Breaks: allRevoked, client: revokesNewestOnly},
+	{Name: "the last byte of a body is missing", Breaks: bodyIntact, api: changing(truncateBody)},
+	{Name: "a closed cache answers with another error", Breaks: closedIsClosed, token: hidesErrClosed},
 }
 
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// change makes a base that gets other requests than were sent.
-func change(base http.RoundTripper, how func(*http.Request)) http.RoundTripper {
-	return roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		out := req.Clone(req.Context())
-		how(out)
-		return base.RoundTrip(out)
-	})
+// wrap returns base with a bug around it, if there is one.
+func wrap(bug func(http.RoundTripper) http.RoundTripper, base http.RoundTripper) http.RoundTripper {
+	if bug == nil {
+		return base
+	}
+	return bug(base)
 }
 
-// keepsToken hands out the token that the callers of a key have had before.
-func keepsToken(ctx context.Context, w *simWorld, key int, src *tokencache.Source) (*oauth2.Token, error) {
+// keepsToken returns the token that the callers of the key last got, whatever has happened to it.
+func keepsToken(ctx context.Context, w *world, key int, src *tokencache.Source) (*oauth2.Token, error) {
 	w.mu.Lock()
 	tok := w.latest[key]
 	w.mu.Unlock()
@@ -125,57 +82,35 @@ func keepsToken(ctx context.Context, w *simWorld, key int, src *tokencache.Sourc
 	return src.TokenContext(ctx)
 }
 
-// again sends requests of a grant type a second time when the first ended in a certain way.
-func again(grantType string, wanted func(status int) bool) func(http.RoundTripper) http.RoundTripper {
-	return func(base http.RoundTripper) http.RoundTripper {
-		return roundTripFunc(func(req *http.Request) (*http.Response, error) {
-			body, _ := io.ReadAll(req.Body)
-			send := func() (*http.Response, error) {
-				out := req.Clone(req.Context())
-				out.Body = io.NopCloser(bytes.NewReader(body))
-				return base.RoundTrip(out)
-			}
-			resp, err := send()
-			status := 0
-			if err == nil {
-				status = resp.StatusCode
-			}
-			form, _ := url.ParseQuery(string(body))
-			if form.Get("grant_type") == grantType && wanted(status) {
-				return send()
-			}
-			return resp, err
-		})
-	}
+func ignoresContext(ctx context.Context, _ *world, _ int, src *tokencache.Source) (*oauth2.Token, error) {
+	return src.TokenContext(context.WithoutCancel(ctx))
 }
 
-// onlyNewest answers requests to revoke an access token that is not the last one issued, and does not pass them on.
-func onlyNewest(base http.RoundTripper) http.RoundTripper {
-	var newest atomic.Value
-	return roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		body, _ := io.ReadAll(req.Body)
-		form, _ := url.ParseQuery(string(body))
-		if last, _ := newest.Load().(string); req.URL.Path == "/revoke" && form.Get("token") != last {
-			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
-		}
-		out := req.Clone(req.Context())
-		out.Body = io.NopCloser(bytes.NewReader(body))
-		resp, err := base.RoundTrip(out)
-		if err == nil {
-			answer := tokenRequest{}
-			answer.body, _ = io.ReadAll(resp.Body)
-			resp.Body = io.NopCloser(bytes.NewReader(answer.body))
-			if a := answer.answer(); a.AccessToken != "" {
-				newest.Store(a.AccessToken)
-			}
-		}
-		return resp, err
-	})
+func hangsOnFailure(ctx context.Context, _ *world, _ int, src *tokencache.Source) (*oauth2.Token, error) {
+	tok, err := src.TokenContext(ctx)
+	if errors.Is(err, tokencache.ErrUnavailable) {
+		select {}
+	}
+	return tok, err
+}
+
+func hidesErrClosed(ctx context.Context, _ *world, _ int, src *tokencache.Source) (*oauth2.Token, error) {
+	tok, err := src.TokenContext(ctx)
+	if errors.Is(err, tokencache.ErrClosed) {
+		err = errors.New("closed")
+	}
+	return tok, err
+}
+
+func revokesNothing(cfg *tokencache.Config) {
+	cfg.Dialect.Revocation = func(context.Context, *tokencache.Cache, string, string) (*http.Request, error) {
+		return nil, nil
+	}
 }
 
 var salt atomic.Int64
 
-// saltedGrant has a key that no other has.
+// A saltedGrant is a grant with a key that no other grant has.
 type saltedGrant struct {
 	tokencache.Grant
 	salt string

@@ -1,28 +1,30 @@
-package simulation
+package simulation_test
 
 import (
 	"sync/atomic"
 	"testing"
+
+	"github.com/tokencache/tokencache/internal/simulation"
 )
 
-// TestSimulationSeesPlantedBugs shows that the simulation would see what it looks for.
+// TestSimulationSeesPlantedBugs shows that a simulation without violations means something.
 func TestSimulationSeesPlantedBugs(t *testing.T) {
-	for _, bug := range planted {
-		t.Run(bug.breaks+"/"+bug.name, func(t *testing.T) {
-			var sum report
-			var caught atomic.Uint64 // the number of histories that it took
+	for _, bug := range simulation.Bugs {
+		t.Run(string(bug.Breaks)+"/"+bug.Name, func(t *testing.T) {
+			var seeds counter
+			var caught atomic.Uint64 // the seed that showed the bug
 			inParallel(t, func(t *testing.T) {
-				for seed := sum.next(1); seed <= simulatedHistories && caught.Load() == 0; seed = sum.next(1) {
-					if _, seen := simulate(t, newHistory(seed), bug).violations[bug.breaks]; seen {
+				for seed := seeds.next(1); seed <= histories && caught.Load() == 0; seed = seeds.next(1) {
+					outcome := simulation.Run(t, simulation.NewHistory(seed), bug)
+					if _, seen := outcome.Violations[bug.Breaks]; seen {
 						caught.CompareAndSwap(0, seed)
 					}
 				}
-			}, func() {
-				if caught.Load() == 0 {
-					t.Errorf("not seen in %d histories", simulatedHistories)
-				}
-				t.Logf("seen after %d histories", caught.Load())
 			})
+			if caught.Load() == 0 {
+				t.Errorf("not seen in %d histories", histories)
+			}
+			t.Logf("seen after %d histories", caught.Load())
 		})
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/tokencache/tokencache"
 )
 
-// call is one caller's part in a step.
-func (w *simWorld) call(s step) {
+// call does what one caller does in a step.
+func (w *world) call(s step) {
 	ctx, cancel := context.WithCancel(context.Background())
 	switch {
 	case s.limit > 0 && s.cancel:
@@ -30,7 +30,7 @@ func (w *simWorld) call(s step) {
 	w.judge.returned(s, began, err)
 }
 
-func (w *simWorld) act(ctx context.Context, s step) error {
+func (w *world) act(ctx context.Context, s step) error {
 	src := w.source(s.key)
 	switch s.what {
 	case "token":
@@ -50,15 +50,15 @@ func (w *simWorld) act(ctx context.Context, s step) error {
 		w.mu.Unlock()
 		if tok != nil {
 			src.Invalidate(tok)
-			w.judge.killed(tok.AccessToken, "Invalidate")
+			w.judge.invalidated(tok.AccessToken)
 		}
 	case "Revoke":
 		return w.revoke(ctx, s.key, src)
 	case "Reset":
-		w.judge.resets(s.key)
+		w.judge.reset(s.key)
 		src.Reset()
 	case "log in again":
-		if w.plan.keys[s.key].kind == kindSession {
+		if w.history.keys[s.key].kind == kindSession {
 			w.logIn(s.key)
 		}
 	case "Shutdown":
@@ -68,16 +68,16 @@ func (w *simWorld) act(ctx context.Context, s step) error {
 	return nil
 }
 
-func (w *simWorld) token(ctx context.Context, key int, src *tokencache.Source) (*oauth2.Token, error) {
+func (w *world) token(ctx context.Context, key int, src *tokencache.Source) (*oauth2.Token, error) {
 	if w.bug.token != nil {
 		return w.bug.token(ctx, w, key, src)
 	}
 	return src.TokenContext(ctx)
 }
 
-// request sends a request to the API.
-func (w *simWorld) request(ctx context.Context, s step, src *tokencache.Source) error {
-	number := strconv.FormatInt(w.number.Add(1), 10)
+// request sends a request to the API. The body of a "POST once" cannot be sent a second time.
+func (w *world) request(ctx context.Context, s step, src *tokencache.Source) error {
+	number := strconv.FormatInt(w.serial.Add(1), 10)
 	var body io.Reader
 	text := ""
 	if s.what != "GET" {
@@ -85,7 +85,7 @@ func (w *simWorld) request(ctx context.Context, s step, src *tokencache.Source) 
 		body = strings.NewReader(text)
 	}
 	if s.what == "POST once" {
-		body = io.MultiReader(body)
+		body = io.MultiReader(body) // net/http sets no GetBody for it
 	}
 	method, _, _ := strings.Cut(s.what, " ")
 	req, err := http.NewRequestWithContext(ctx, method, w.srv.URL+s.path, body)
@@ -95,12 +95,33 @@ func (w *simWorld) request(ctx context.Context, s step, src *tokencache.Source) 
 	req.Header.Set("X-Key", scopeOf(s.key))
 	req.Header.Set("X-Number", number)
 	req.Header.Set("X-Body", text)
-	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: w.bug.wrap(w.bug.api, &apiWire{w.network, w.judge})}}
+	base := wrap(w.bug.api, &apiWire{w.network, w.judge})
+	client := &http.Client{Transport: &tokencache.Transport{Source: src, Base: base}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+func (w *world) revoke(ctx context.Context, key int, src *tokencache.Source) error {
+	began := time.Now()
+	err := src.Revoke(ctx)
+	w.judge.revoked(scopeOf(key), began, err)
+	return err
+}
+
+func (w *world) shutdown(s step) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
+	defer cancel()
+	w.judge.closing()
+	began := time.Now()
+	err := w.cache.Shutdown(ctx)
+	if took := time.Since(began); took > s.limit {
+		w.judge.report(withinDeadline, "Shutdown with %v took %v", s.limit, took)
+	}
+	w.judge.shutDown(err)
 	return err
 }

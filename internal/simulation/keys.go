@@ -13,12 +13,12 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// source returns a source of a key: the one that others have, or another.
-func (w *simWorld) source(key int) *tokencache.Source {
+// source returns a source of a key: sometimes one that other callers have too, sometimes a new one.
+func (w *world) source(key int) *tokencache.Source {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k, scope := w.plan.keys[key], scopeOf(key)
-	if src := w.sources[key]; src != nil && w.number.Add(1)%2 == 0 {
+	k, scope := w.history.keys[key], scopeOf(key)
+	if src := w.sources[key]; src != nil && w.serial.Add(1)%2 == 0 {
 		return src
 	}
 	var grant tokencache.Grant
@@ -28,7 +28,8 @@ func (w *simWorld) source(key int) *tokencache.Source {
 	case kindClientRefresh:
 		grant = tokencache.ClientCredentialsGrant{Scopes: []string{scope}, UseRefreshToken: true}
 	case kindPassword:
-		grant = tokencache.PasswordGrant{Username: k.user, Password: tokencache.NewSecret(k.password), Scopes: []string{scope}}
+		password := tokencache.NewSecret(k.password)
+		grant = tokencache.PasswordGrant{Username: k.user, Password: password, Scopes: []string{scope}}
 	case kindPasswordFunc:
 		ask := func(context.Context) (string, error) { return w.password(k.user), nil }
 		grant = tokencache.PasswordGrant{Username: k.user, PasswordFunc: ask, Scopes: []string{scope}}
@@ -46,9 +47,9 @@ func (w *simWorld) source(key int) *tokencache.Source {
 
 func scopeOf(key int) string { return "key" + strconv.Itoa(key) }
 
-// logIn makes a session anew, as a login page would: without the library.
-func (w *simWorld) logIn(key int) {
-	k := w.plan.keys[key]
+// logIn starts a session from scratch, without the library, as a login page does.
+func (w *world) logIn(key int) {
+	k := w.history.keys[key]
 	r := &tokenRequest{key: scopeOf(key), sent: time.Now(), wall: w.wall.now()}
 	resp, err := w.srv.Client().PostForm(w.srv.TokenURL(), url.Values{
 		"grant_type": {"password"}, "username": {k.user}, "password": {w.password(k.user)}, "scope": {r.key},
@@ -73,13 +74,14 @@ func (w *simWorld) logIn(key int) {
 	w.saved[key], w.sources[key] = tok, nil
 }
 
-func (w *simWorld) password(user string) string {
+func (w *world) password(user string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.passwords[user]
 }
 
-func (w *simWorld) learnPassword(user string) {
+// learnPassword tells the callers a user's password, which the server may have changed.
+func (w *world) learnPassword(user string) {
 	w.srv.Update(func(b *tokentest.Behaviour) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -87,8 +89,9 @@ func (w *simWorld) learnPassword(user string) {
 	})
 }
 
-func (w *simWorld) subject(key int) string {
-	if k := w.plan.keys[key]; k.kind != kindClient && k.kind != kindClientRefresh {
+// subject returns whose tokens the server issues for a key.
+func (w *world) subject(key int) string {
+	if k := w.history.keys[key]; k.kind != kindClient && k.kind != kindClientRefresh {
 		return k.user
 	}
 	return "client"

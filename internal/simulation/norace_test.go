@@ -1,5 +1,5 @@
 //go:build !race
 
-package simulation
+package simulation_test
 
-const simulationPart = 1
+const slowdown = 1

@@ -1,6 +1,7 @@
 //go:build race
 
-package simulation
+package simulation_test
 
-// simulationPart is the part of the simulation that is repeated under the race detector, which makes it ten times slower.
-const simulationPart = 10
+// The tests divide their number of histories by slowdown, which is about what the race detector
+// costs.
+const slowdown = 10

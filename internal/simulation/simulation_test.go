@@ -1,72 +1,57 @@
-package simulation
+package simulation_test
 
 import (
 	"bufio"
-	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
+
+	"github.com/tokencache/tokencache/internal/simulation"
 )
 
 const (
-	simulatedHistories = 2_000
-	regressionRuns     = 200
-	historiesShown     = 3 // of failing seeds
+	histories      = 2_000
+	regressionRuns = 200 // of each seed
 )
 
-// TestSimulation lives through random histories in fake time. SOAK_HISTORIES says how many, SOAK_SEED where they begin.
-// A failing seed belongs into testdata/regressions.
+// TestSimulation runs random histories: as many as SOAK_HISTORIES says, from seed SOAK_SEED on.
 func TestSimulation(t *testing.T) {
-	count, first := number(t, "SOAK_HISTORIES", simulatedHistories/simulationPart), number(t, "SOAK_SEED", 1)
+	count, first := number(t, "SOAK_HISTORIES", histories/slowdown), number(t, "SOAK_SEED", 1)
+	var seeds counter
 	var sum report
 	inParallel(t, func(t *testing.T) {
-		for seed := sum.next(first); seed < first+count; seed = sum.next(first) {
-			plan := newHistory(seed)
-			sum.add(plan, simulate(t, plan, plant{}))
-		}
-	}, func() { sum.print(t) })
-}
-
-// TestSimulationRegressions lives again and again through the histories that once went wrong: a seed does not fix the
-// scheduler.
-func TestSimulationRegressions(t *testing.T) {
-	const each = regressionRuns / simulationPart
-	seeds := regressions(t)
-	runs := uint64(len(seeds) * each)
-	var sum report
-	inParallel(t, func(t *testing.T) {
-		for i := sum.next(0); i < runs; i = sum.next(0) {
-			plan := newHistory(seeds[i/each])
-			sum.add(plan, simulate(t, plan, plant{}))
-		}
-	}, func() { sum.print(t) })
-}
-
-// inParallel runs a worker for each processor, and then the end.
-func inParallel(t *testing.T, worker func(*testing.T), end func()) {
-	t.Run("workers", func(t *testing.T) {
-		for i := range runtime.GOMAXPROCS(0) {
-			t.Run(strconv.Itoa(i), func(t *testing.T) {
-				t.Parallel()
-				worker(t)
-			})
+		for seed := seeds.next(first); seed < first+count; seed = seeds.next(first) {
+			h := simulation.NewHistory(seed)
+			sum.add(h, simulation.Run(t, h, simulation.Bug{}))
 		}
 	})
-	end()
+	sum.print(t)
+}
+
+// TestSimulationRegressions runs the histories that once failed, many times each, since a seed does
+// not fix what the scheduler does.
+func TestSimulationRegressions(t *testing.T) {
+	const each = regressionRuns / slowdown
+	failed := regressions(t)
+	runs := uint64(len(failed) * each)
+	var taken counter
+	var sum report
+	inParallel(t, func(t *testing.T) {
+		for i := taken.next(0); i < runs; i = taken.next(0) {
+			h := simulation.NewHistory(failed[i/each])
+			sum.add(h, simulation.Run(t, h, simulation.Bug{}))
+		}
+	})
+	sum.print(t)
 }
 
 // number reads an environment variable.
-func number(t *testing.T, name string, otherwise uint64) uint64 {
+func number(t *testing.T, name string, unset uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {
-		return otherwise
+		return unset
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -75,7 +60,8 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// regressions reads the seeds in testdata/regressions: the first word of every line that is not a comment.
+// regressions reads the seeds in testdata/regressions: the first word of every line that is not a
+// comment.
 func regressions(t *testing.T) (seeds []uint64) {
 	files, err := filepath.Glob("testdata/regressions/*.txt")
 	if err != nil || len(files) == 0 {
@@ -100,52 +86,4 @@ func regressions(t *testing.T) (seeds []uint64) {
 		}
 	}
 	return seeds
-}
-
-// A report sums up many histories.
-type report struct {
-	taken atomic.Uint64
-
-	mu        sync.Mutex
-	histories int
-	took      time.Duration
-	faults    int
-	violated  int
-	failing   []string // the first few failing histories
-	seeds     map[string][]uint64
-}
-
-// next hands out the numbers from first on.
-func (r *report) next(first uint64) uint64 { return first + r.taken.Add(1) - 1 }
-
-func (r *report) add(plan *history, o simOutcome) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.histories++
-	r.took += o.took
-	r.faults += o.faults
-	r.violated += len(o.violations)
-	if len(o.violations) == 0 {
-		return
-	}
-	if r.seeds == nil {
-		r.seeds = map[string][]uint64{}
-	}
-	for invariant := range o.violations {
-		r.seeds[invariant] = append(r.seeds[invariant], plan.seed)
-	}
-	if len(r.failing) < historiesShown {
-		r.failing = append(r.failing, plan.String()+strings.Join(o.events, "\n"))
-	}
-}
-
-func (r *report) print(t *testing.T) {
-	for _, history := range r.failing {
-		t.Errorf("a history went wrong:\n%s\n", history)
-	}
-	for _, invariant := range slices.Sorted(maps.Keys(r.seeds)) {
-		t.Errorf("violated: %s: seeds %v", invariant, r.seeds[invariant])
-	}
-	t.Logf("simulation: %d histories, %.0f simulated hours, %d faults injected, %d violations",
-		r.histories, r.took.Hours(), r.faults, r.violated)
 }

@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// A wire sees every request to the authorization server and its answer, and tells the judge.
-type wire struct {
+// A serverWire shows the judge every token request and its answer.
+type serverWire struct {
 	base  http.RoundTripper
 	judge *judge
 }
 
-// A tokenRequest is one request to the token endpoint and what became of it.
+// A tokenRequest is one request to the token endpoint, and its answer.
 type tokenRequest struct {
 	key     string
 	form    url.Values
 	sent    time.Time
-	wall    time.Time
-	reached bool // it may have reached the server
-	status  int  // 0: there was no complete answer
+	wall    time.Time // what the wall clock showed then
+	reached bool      // the server may have received it
+	status  int       // 0: there was no complete answer
 	body    []byte
 }
 
-// A tokenAnswer is what the fields of an answer say.
+// A tokenAnswer holds the fields of an answer. Those that are missing are zero.
 type tokenAnswer struct {
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
@@ -38,7 +38,7 @@ type tokenAnswer struct {
 	Description  string `json:"error_description"`
 }
 
-func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *serverWire) RoundTrip(req *http.Request) (*http.Response, error) {
 	sent, _ := io.ReadAll(req.Body)
 	req.Body.Close()
 	form, _ := url.ParseQuery(string(sent))
@@ -71,13 +71,12 @@ func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// answer reads the fields; those that are not there are zero.
 func (r *tokenRequest) answer() (a tokenAnswer) {
 	_ = json.Unmarshal(r.body, &a)
 	return a
 }
 
-// consumes reports whether a refresh token must not be sent after this request.
+// consumes reports whether the refresh token of the request must not be sent again.
 func (r *tokenRequest) consumes() bool {
 	a := r.answer()
 	switch {
@@ -87,21 +86,26 @@ func (r *tokenRequest) consumes() bool {
 		return a.AccessToken == "" || a.RefreshToken != "" && a.RefreshToken != r.form.Get("refresh_token")
 	}
 	tooBusy := r.status == 408 || r.status == 425 || r.status == 429 || r.status == 503
-	return !tooBusy && !refusesBefore(a.Code) && a.Code != "temporarily_unavailable"
+	return !tooBusy && !refusesEarly(a.Code) && a.Code != "temporarily_unavailable"
 }
 
-// attempts reports whether a server may have counted this request as a wrong password.
-func (r *tokenRequest) attempts() bool {
-	busy := []int{0, http.StatusOK, 408, 425, 429, 502, 503, 504}
-	return !slices.Contains(busy, r.status) && !refusesBefore(r.answer().Code)
+// refusesPassword reports whether the server may have counted the request as a wrong password.
+func (r *tokenRequest) refusesPassword() bool {
+	other := []int{0, http.StatusOK, 408, 425, 429, 502, 503, 504}
+	return !slices.Contains(other, r.status) && !refusesEarly(r.answer().Code)
 }
 
-// refusesBefore reports whether a refusal comes before the server looks at a user's credentials.
-func refusesBefore(code string) bool {
-	return slices.Contains([]string{"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}, code)
+// refusesEarly reports whether a server that answers with this code has not looked at passwords and
+// tokens.
+func refusesEarly(code string) bool {
+	switch code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return true
+	}
+	return false
 }
 
-// apiWire sees every request to the API.
+// An apiWire shows the judge every request to the API.
 type apiWire struct {
 	base  http.RoundTripper
 	judge *judge
@@ -110,44 +114,4 @@ type apiWire struct {
 func (t *apiWire) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.judge.sentToAPI(req)
 	return t.base.RoundTrip(req)
-}
-
-// learn enters the tokens of an answer. j.mu is held.
-func (j *judge) learn(r *tokenRequest, a tokenAnswer) {
-	j.deliver(a.AccessToken)
-	if a.RefreshToken != "" {
-		j.deliver(a.RefreshToken)
-		delete(j.consumed, a.RefreshToken)
-	}
-	t := j.tokens[a.AccessToken]
-	if t == nil {
-		t = &seenToken{key: r.key, learnt: time.Now()}
-		j.tokens[a.AccessToken] = t
-	}
-	life := time.Duration(a.ExpiresIn) * time.Second
-	if life == 0 {
-		life = j.plan.config.maxAge
-	}
-	if life > 0 {
-		t.ends, t.wallEnds = later(t.ends, r.sent.Add(life)), later(t.wallEnds, r.wall.Add(life))
-	}
-}
-
-// deliver learns that a token has come. j.mu is held.
-func (j *judge) deliver(token string) {
-	if _, known := j.delivered[token]; !known {
-		j.delivered[token] = time.Now()
-	}
-}
-
-// loggedIn learns of a saved token. Nobody but the wall clock says when it ends, since it may be taken over much later.
-func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t := &seenToken{key: r.key, learnt: time.Now(), outside: true}
-	if a.ExpiresIn > 0 {
-		t.wallEnds = r.wall.Add(time.Duration(a.ExpiresIn) * time.Second)
-	}
-	j.tokens[a.AccessToken] = t
-	j.note("logged in %s: %s %s", r.key, short(a.AccessToken), short(a.RefreshToken))
 }

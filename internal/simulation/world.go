@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -16,74 +17,74 @@ import (
 	"github.com/tokencache/tokencache/tokentest"
 )
 
-// A simWorld lives through one history.
-type simWorld struct {
-	plan    *history
-	bug     plant
-	srv     *tokentest.Server
-	network *network
-	wall    *steppedClock
-	judge   *judge
-	cache   *tokencache.Cache
-	calls   sync.WaitGroup
-	number  atomic.Int64 // of API requests
-	hooks   atomic.Int64 // how many have run
-	faults  atomic.Int64 // that were injected
-	took    time.Duration
-
-	mu        sync.Mutex
-	saved     map[int]*oauth2.Token // of sessions, as their users have stored them
-	passwords map[string]string     // as the callers know them
-	latest    map[int]*oauth2.Token // by key, as callers have got them
-	sources   map[int]*tokencache.Source
+// An Outcome is how a history went.
+type Outcome struct {
+	Violations map[Invariant]string // the first violation of each broken invariant
+	Events     []string             // what happened, in order
+	Simulated  time.Duration        // how long it took, in fake time
+	Faults     int                  // how many were injected
 }
 
-// An simOutcome is what a history has come to.
-type simOutcome struct {
-	violations map[string]string
-	events     []string
-	took       time.Duration // simulated
-	faults     int
-}
-
-// simulate lives through a history in a bubble of its own. A bug may be planted in it.
-func simulate(t *testing.T, plan *history, bug plant) (result simOutcome) {
-	var w *simWorld
+// Run runs a history in a bubble of its own, with a bug planted; the zero Bug is none. It reports
+// what it finds in the Outcome. t fails only if the history cannot run at all.
+func Run(t *testing.T, h *History, bug Bug) (result Outcome) {
+	var w *world
 	defer func() {
-		if p := recover(); p != nil && w != nil { // the bubble's own finding
+		// synctest panics if the bubble ends with blocked goroutines in it.
+		if p := recover(); p != nil {
+			if w == nil {
+				panic(p)
+			}
 			result = w.outcome()
-			result.violations[nothingLeft] = fmt.Sprint(p)
+			result.Violations[nothingLeft] = fmt.Sprint(p)
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
-		w = newSimWorld(t, plan, bug)
-		w.live()
+		w = newWorld(t, h, bug)
+		w.run()
 		w.end()
 	})
 	return w.outcome()
 }
 
-func (w *simWorld) outcome() simOutcome {
-	w.judge.mu.Lock() // a call that has not ended may still be about to write
-	defer w.judge.mu.Unlock()
-	return simOutcome{w.judge.violations, w.judge.events, w.took, int(w.faults.Load())}
+// A world is what a history runs in: a server, a cache that uses it, and the callers.
+type world struct {
+	history *History
+	bug     Bug
+	srv     *tokentest.Server
+	network *network
+	wall    *wallClock
+	judge   *judge
+	cache   *tokencache.Cache
+	calls   sync.WaitGroup
+	serial  atomic.Int64 // numbers API requests
+	hooks   atomic.Int64 // hook calls
+	faults  atomic.Int64 // injected
+	took    time.Duration
+
+	mu        sync.Mutex
+	saved     map[int]*oauth2.Token // of sessions, as the application has stored them
+	passwords map[string]string     // by user, as the callers know them
+	latest    map[int]*oauth2.Token // by key, what callers last got
+	sources   map[int]*tokencache.Source
 }
 
-func newSimWorld(t *testing.T, plan *history, bug plant) *simWorld {
-	srv, wall := tokentest.NewPipe(plan.server), newSteppedClock()
-	w := &simWorld{
-		plan: plan, bug: bug, srv: srv, network: networkOf(srv), wall: wall, judge: newJudge(plan, srv, wall),
+func newWorld(t *testing.T, h *History, bug Bug) *world {
+	srv, wall := tokentest.NewPipe(h.server), newWallClock()
+	w := &world{
+		history: h, bug: bug, srv: srv, network: newNetwork(srv), wall: wall, judge: newJudge(h, srv, wall),
 		saved: map[int]*oauth2.Token{}, passwords: map[string]string{}, latest: map[int]*oauth2.Token{},
 		sources: map[int]*tokencache.Source{},
 	}
-	for _, user := range simulatedUsers {
+	for _, user := range users {
 		w.passwords[user] = firstPassword(user)
 	}
 	cfg := tokencache.Config{
-		TokenURL: srv.TokenURL(), RevokeURL: srv.RevokeURL(), ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
-		HTTPClient: &http.Client{Transport: bug.wrap(bug.client, &wire{w.network, w.judge})},
-		Timeout:    plan.config.timeout, RenewalWindow: plan.config.window, MaxAge: plan.config.maxAge,
-		MaxConcurrent: plan.config.concurrent, Hooks: w.watch(),
+		TokenURL: srv.TokenURL(), RevokeURL: srv.RevokeURL(),
+		ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
+		HTTPClient: &http.Client{Transport: wrap(bug.client, &serverWire{w.network, w.judge})},
+		Timeout:    h.config.timeout, RenewalWindow: h.config.window, MaxAge: h.config.maxAge,
+		MaxConcurrent: h.config.concurrent, Hooks: w.watch(),
 	}
 	if bug.config != nil {
 		bug.config(&cfg)
@@ -97,7 +98,7 @@ func newSimWorld(t *testing.T, plan *history, bug plant) *simWorld {
 		testhook.SetWall(cache, bug.wall)
 	}
 	w.cache = cache
-	for i, k := range plan.keys {
+	for i, k := range h.keys {
 		if k.kind == kindSession {
 			w.logIn(i)
 		}
@@ -105,12 +106,35 @@ func newSimWorld(t *testing.T, plan *history, bug plant) *simWorld {
 	return w
 }
 
-// live runs the steps, each on goroutines of its own, and waits for all of them.
-func (w *simWorld) live() {
+// watch returns hooks that tell the judge which tokens the cache publishes. Some panic, as the
+// history says.
+func (w *world) watch() tokencache.Hooks {
+	panics := func() {
+		if every := int64(w.history.config.panicEvery); every > 0 && w.hooks.Add(1)%every == 0 {
+			w.faults.Add(1)
+			panic("planned panic of a hook")
+		}
+	}
+	return tokencache.Hooks{
+		NewToken: func(_ context.Context, _ tokencache.Fetch, tok *oauth2.Token) {
+			time.Sleep(w.history.config.hookLatency)
+			w.judge.published(tok.AccessToken)
+			panics()
+		},
+		FetchStarted: func(context.Context, tokencache.Fetch) { panics() },
+		FetchDone:    func(context.Context, tokencache.Fetch) { panics() },
+		Rejected:     func(context.Context, tokencache.Rejection) { panics() },
+		HoldOff:      func(context.Context, tokencache.HoldOff) { panics() },
+		Revoked:      func(context.Context, tokencache.Revocation) { panics() },
+	}
+}
+
+// run takes the steps, each caller on a goroutine of its own, and waits for all calls to return.
+func (w *world) run() {
 	begin := time.Now()
-	for _, s := range w.plan.steps {
+	for _, s := range w.history.steps {
 		time.Sleep(time.Until(begin.Add(s.at)))
-		w.judge.happens(s)
+		w.judge.stepBegins(s)
 		if isFault(s) {
 			w.faults.Add(1)
 			w.inject(s)
@@ -131,7 +155,25 @@ func (w *simWorld) live() {
 	select {
 	case <-ended:
 	case <-time.After(time.Hour):
-		w.judge.complain(callsEnd, "some have not after an hour")
+		w.judge.report(callsEnd, "some have not after an hour")
 	}
 	w.took = time.Since(begin)
+}
+
+// end shuts the cache and the server down. After it, nothing may be left in the bubble.
+func (w *world) end() {
+	w.network.refuse(0)
+	w.srv.ClearFaults()
+	if err := w.shutdown(step{what: "Shutdown", limit: 10 * time.Minute}); err != nil {
+		time.Sleep(w.history.config.timeout + 2*time.Second) // a fetch may still be under way
+	}
+	w.judge.atTheEnd()
+	w.network.CloseIdleConnections()
+	w.srv.Close()
+}
+
+func (w *world) outcome() Outcome {
+	w.judge.mu.Lock() // a call that has not returned may still report something
+	defer w.judge.mu.Unlock()
+	return Outcome{w.judge.violations, w.judge.events, w.took, int(w.faults.Load())}
 }

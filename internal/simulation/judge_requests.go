@@ -1,0 +1,83 @@
+package simulation
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// requested judges a token request that is about to be sent.
+func (j *judge) requested(r *tokenRequest) {
+	r.key = j.keyOf(r.form)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("token request %s %s", r.key, r.form.Get("grant_type"))
+	if j.underWay[r.key]++; j.underWay[r.key] > 1 {
+		j.violated(oneFetch, "%d for %s", j.underWay[r.key], r.key)
+	}
+	if refresh := r.form.Get("refresh_token"); j.consumed[refresh] {
+		j.violated(refreshOnce, "%s", refresh)
+	}
+	if attempt := loginOf(r); attempt.password != "" && j.refused[attempt] >= 2 {
+		j.violated(passwordTwice, "%q by %s", attempt.password, r.key)
+	}
+}
+
+// keyOf returns the key that a token request is for: its scope, or else the scope of its refresh
+// token.
+func (j *judge) keyOf(form url.Values) string {
+	if scope := form.Get("scope"); scope != "" {
+		return scope
+	}
+	info, _ := j.srv.Introspect(form.Get("refresh_token"))
+	return info.Scope
+}
+
+func loginOf(r *tokenRequest) login { return login{r.form.Get("username"), r.form.Get("password")} }
+
+// answered takes the answer to a token request into the books.
+func (j *judge) answered(r *tokenRequest) {
+	a := r.answer()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.note("answer to %s %s: %d %s reached %v %s %s",
+		r.key, r.form.Get("grant_type"), r.status, a.Code, r.reached, short(a.AccessToken), short(a.RefreshToken))
+	j.underWay[r.key]--
+	if attempt := loginOf(r); attempt.password != "" {
+		switch {
+		case r.status == http.StatusOK:
+			delete(j.refused, attempt)
+		case r.refusesPassword():
+			j.refused[attempt]++
+		}
+		j.countWrong(attempt, a)
+	}
+	if r.status == http.StatusOK && a.AccessToken != "" {
+		j.issued(r, a)
+	}
+	if refresh := r.form.Get("refresh_token"); refresh != "" && r.consumes() {
+		j.consumed[refresh] = true
+	}
+}
+
+// countWrong counts wrong passwords as the server does, but each password by itself. j.mu is held.
+func (j *judge) countWrong(attempt login, a tokenAnswer) {
+	switch {
+	case a.AccessToken != "":
+		delete(j.wrong, attempt)
+	case strings.Contains(a.Description, "wrong"):
+		if j.wrong[attempt]++; j.wrong[attempt] >= j.history.server.LockAfter {
+			j.violated(noLockOut, "%s by %q", attempt.user, attempt.password)
+		}
+	}
+}
+
+// reset forgets the refused passwords of a key's user: Reset permits them again.
+func (j *judge) reset(key int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ofUser := func(attempt login, _ int) bool { return attempt.user == j.history.keys[key].user }
+	maps.DeleteFunc(j.refused, ofUser)
+	maps.DeleteFunc(j.wrong, ofUser)
+}
