@@ -149,7 +149,11 @@ func (e *endpoint) unanswered(op operation, to *url.URL, err error, reached bool
 
 // bare returns a URL without query, user info and secrets. A token can be a part of the path.
 func (op operation) bare(u *url.URL) string {
-	return u.Scheme + "://" + u.Host + op.scrub.Text(u.Path)
+	path := u.EscapedPath()
+	if clean := op.scrub.Text(u.Path); clean != u.Path {
+		path = op.scrub.Line(clean, descriptionSize)
+	}
+	return op.scrub.Text(u.Scheme+"://"+u.Host) + path
 }
 
 const (

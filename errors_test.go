@@ -362,3 +362,13 @@ func TestSecretInAnUnknownErrorCodeIsReplaced(t *testing.T) {
 	}
 	wantKind(t, err, tokencache.ErrInvalidGrant)
 }
+
+func TestURLOfAnErrorIsOneLine(t *testing.T) {
+	_, err := (fixedAnswer{status: 400, body: `{"error":"invalid_request"}`}).asks(t, grantParams("client_credentials"), func(cfg *tokencache.Config) {
+		cfg.TokenURL = "https://as.example.com/a%0Ab%3Fc%20d"
+	})
+	var e *tokencache.Error
+	if !errors.As(err, &e) || e.URL != "https://as.example.com/a%0Ab%3Fc%20d" {
+		t.Errorf("got %v, want the URL as it was sent", err)
+	}
+}

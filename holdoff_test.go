@@ -445,3 +445,22 @@ func TestHooksGetFetchesHoldOffsAndRevocations(t *testing.T) {
 		}
 	})
 }
+
+func TestHookThatUsesUpTheTimeOfAFetchHoldsOffOneKey(t *testing.T) {
+	var slow atomic.Bool
+	hook := func(cfg *tokencache.Config) {
+		cfg.Hooks.FetchStarted = func(ctx context.Context, _ tokencache.Fetch) {
+			if slow.Load() {
+				<-ctx.Done()
+			}
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, hook, func(w *world) {
+		slow.Store(true)
+		if _, err := w.cache.ClientCredentials("a").Token(); err == nil || errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %v, want an error that does not blame the server", err)
+		}
+		slow.Store(false)
+		w.token(w.cache.ClientCredentials("b"))
+	})
+}

@@ -3,6 +3,7 @@ package tokencache
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -253,6 +254,9 @@ func (c *core) sendOther(ctx context.Context, op operation, req *http.Request) (
 func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire.Answer, error) {
 	if err := c.endpoint.prepare(ctx, op, req); err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil { // says nothing of the server
+		return nil, fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
 	}
 	leave, err := c.endpoint.client.Enter(ctx)
 	if err != nil {

@@ -31,14 +31,17 @@ func (c *core) revoke(ctx context.Context, g *keyedGrant) error {
 			return ErrClosed
 		case c.flights.Inside(ctx, g.key()):
 			return errReentrant
-		case ctx.Err() != nil:
-			return flight.Leaving(ctx)
 		}
-		_, mine, err := c.flights.Do(ctx, g.key(), func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
+		// Also with a context that has ended: then the flight goes on alone.
+		_, mine, err := c.flights.Do(ctx, g.key(), func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
+			f.State = &attempt{key: g.key()} // requests that authenticate the revocation are under its rules
 			return nil, c.revokeKey(ctx, g)
 		})
-		if mine {
+		switch {
+		case mine:
 			return err
+		case ctx.Err() != nil:
+			return flight.Leaving(ctx)
 		}
 	}
 }
@@ -125,7 +128,8 @@ func (c *core) revokeIdle(now clock.Instant) {
 			if ctx.Err() != nil {
 				return
 			}
-			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, _ *flight.Flight) (*entry.Entry, error) {
+			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
+				f.State = &attempt{key: key}
 				if e := c.shelf.Current(key); e != nil && e.Idle(c.clock.Now(), c.cfg.MaxIdle) {
 					c.shelf.Drop(key)
 					e.Kill()
@@ -219,14 +223,12 @@ func (c *core) discard(authorization string) bool {
 	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
 		return false
 	}
-	e := c.shelf.Find(authorization)
-	if e == nil {
-		return true
+	if c.unaccepted.Load() >= unacceptedMost {
+		return !c.shelf.Has(authorization)
 	}
-	if c.unaccepted.Add(1) > unacceptedMost {
-		return false
+	if c.shelf.Kill(authorization) {
+		c.unaccepted.Add(1)
 	}
-	e.Kill()
 	return true
 }
 

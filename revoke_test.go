@@ -6,6 +6,7 @@ package tokencache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -441,6 +442,52 @@ func TestIdleTokensAreRevokedAndForgotten(t *testing.T) {
 		}
 		if w.token(w.cache.Password("alice", "wonderland")) == old {
 			w.Error("the idle token was not forgotten")
+		}
+	})
+}
+
+func TestRevocationGoesOnWhenItsContextHasEnded(t *testing.T) {
+	inBubble(t, tokentest.Behaviour{}, nil, func(w *world) {
+		src := w.cache.ClientCredentials()
+		w.token(src)
+		ctx, cancel := context.WithCancel(w.Context())
+		cancel()
+		if err := src.Revoke(ctx); !errors.Is(err, context.Canceled) {
+			w.Errorf("got %v, want the cancellation", err)
+		}
+		synctest.Wait()
+		if live := w.srv.Live(); len(live) != 0 {
+			w.Errorf("%d tokens are still valid", len(live))
+		}
+	})
+}
+
+func TestPasswordThatAuthenticatesRevocationsIsNotSentAThirdTime(t *testing.T) {
+	dialect := func(cfg *tokencache.Config) {
+		cfg.Dialect.Revocation = func(ctx context.Context, c *tokencache.Cache, _, _ string) (*http.Request, error) {
+			params := grantParams("password")
+			params.Set("username", "alice")
+			params.Set("password", "wrong")
+			_, err := c.RequestToken(ctx, params)
+			return nil, err
+		}
+	}
+	inBubble(t, tokentest.Behaviour{}, dialect, func(w *world) {
+		for i := range 5 {
+			src := w.cache.ClientCredentials(fmt.Sprint("scope-", i))
+			w.token(src)
+			if err := src.Revoke(w.Context()); err == nil {
+				w.Error("the revocation succeeded")
+			}
+		}
+		sent := 0
+		for _, r := range w.srv.Requests() {
+			if r.Form.Get("password") != "" {
+				sent++
+			}
+		}
+		if sent > 2 {
+			w.Errorf("the refused password was sent %d times", sent)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
+	"github.com/tokencache/tokencache/internal/flight"
 )
 
 // A Source is an [oauth2.TokenSource] for one grant. It is made by the methods of a [Cache], is
@@ -235,6 +236,9 @@ func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 
 // await waits for the flight, or leaves it when ctx ends.
 func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
+	if ctx.Err() != nil && !s.core.flights.Inside(ctx, s.key()) {
+		return nil, flight.Leaving(ctx)
+	}
 	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.fetching(&s.keyedGrant, w))
 	return e, err
 }

@@ -52,6 +52,7 @@ type Entry struct {
 	replays   atomic.Int32 // repeated requests with it that are not answered yet
 	spent     atomic.Bool  // the refresh token may have been consumed
 	doubtful  atomic.Bool  // it is spent, but the server has not said so
+	ending    atomic.Bool  // its revocation was begun, because nobody uses its refresh token
 }
 
 // An Owner is what the tokens of many keys have in common. Equal owners share one, which matters where
@@ -133,8 +134,8 @@ func (e *Entry) setUntil(until int64) {
 	}
 }
 
-// Kill makes the entry dead.
-func (e *Entry) Kill() { e.until.Store(dead) }
+// Kill makes the entry dead, and reports whether it was not.
+func (e *Entry) Kill() bool { return e.until.Swap(dead) != dead }
 
 // Alive reports whether the entry is not dead.
 func (e *Entry) Alive() bool { return e.until.Load() != dead }

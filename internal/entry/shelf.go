@@ -97,7 +97,7 @@ func numbered(key string, number uint64) string {
 }
 
 // unused returns the two oldest of the superseded entries, from the given number back, whose refresh
-// tokens nobody uses and whose access tokens have expired. Servers that send a refresh token with every
+// tokens nobody uses and whose access tokens have expired, each once. Servers that send a refresh token with every
 // token of the client would otherwise fill the memory with them; as a renewal leaves one and ends two,
 // they do not pile up. Entries are ended from the old end because one that is gone hides those before it.
 func (s *Shelf) unused(key string, number uint64, now clock.Instant) []Slot {
@@ -108,12 +108,16 @@ func (s *Shelf) unused(key string, number uint64, now clock.Instant) []Slot {
 		if !ok {
 			break
 		}
-		if !e.Owner().Kept && e.RemainingAtServer(now) <= 0 {
+		if !e.ending.Load() && !e.Owner().Kept && e.RemainingAtServer(now) <= 0 {
 			found = append(found, Slot{e, s.superseded, at})
 		}
 		number = e.before
 	}
-	return found[max(len(found)-2, 0):]
+	found = found[max(len(found)-2, 0):]
+	for _, slot := range found {
+		slot.ending.Store(true) // if the server refuses it, the others have their turn
+	}
+	return found
 }
 
 // Drop removes the current entry of a key, without killing it.
@@ -143,14 +147,25 @@ func (s *Shelf) All() iter.Seq[Slot] {
 	}
 }
 
-// Find returns the living current entry with the given Authorization header, or nil.
-func (s *Shelf) Find(header string) *Entry {
+// Has reports whether a living current entry has the given Authorization header.
+func (s *Shelf) Has(header string) bool {
 	for _, e := range s.current.All() {
 		if e.header == header && e.Alive() {
-			return e
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// Kill makes the current entries with the given Authorization header dead, and reports whether there
+// were any that were not. A server can give the same token to several keys.
+func (s *Shelf) Kill(header string) (killed bool) {
+	for _, e := range s.current.All() {
+		if e.header == header && e.Kill() {
+			killed = true
+		}
+	}
+	return killed
 }
 
 // Recheck ends the time in which hits pass, for all current entries.

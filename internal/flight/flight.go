@@ -33,9 +33,6 @@ func (g *Group[V]) Do(ctx context.Context, key string, fn func(context.Context, 
 	if g.Inside(ctx, key) {
 		return val, false, g.ErrReentrant
 	}
-	if ctx.Err() != nil {
-		return val, false, Leaving(ctx)
-	}
 	ran := false
 	ch := g.start(ctx, key, func(ctx context.Context, f *Flight) (V, error) {
 		ran = true

@@ -156,16 +156,26 @@ func TestCallerLeavesWhenItsContextEndsAndTheFlightGoesOn(t *testing.T) {
 	})
 }
 
-func TestCallerWhoseContextHasEndedStartsNothing(t *testing.T) {
+func TestFlightOfACallerWhoseContextHasEndedGoesOnAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		err := g.do(ctx, "key", func(context.Context, *flight.Flight) { t.Error("a flight was started") })
+		ended := false
+		err := g.do(ctx, "key", func(ctx context.Context, _ *flight.Flight) {
+			if err := flight.Sleep(ctx, time.Second); err != nil {
+				t.Errorf("the flight ended with its caller's context: %v", err)
+			}
+			ended = true
+		})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want the cancellation", err)
 		}
+		time.Sleep(time.Second)
 		synctest.Wait()
+		if !ended {
+			t.Error("the flight has not gone on")
+		}
 	})
 }
 
