@@ -9,7 +9,7 @@ import (
 
 // ErrPanicked says that a user's function panicked or ended its goroutine. The error that wraps it
 // shows the type of the panic's value, but not the value, which could hold a secret.
-var ErrPanicked = errors.New("tokencache: a function passed to the cache panicked")
+var ErrPanicked = errors.New("tokencache: a function passed to the cache did not return")
 
 // ErrLate says that a user's function had not returned a second after its context ended.
 var ErrLate = errors.New("tokencache: a function passed to the cache did not return in time " +
@@ -51,7 +51,7 @@ func protect[T any](ctx context.Context, fn func() (T, error), late func(T, erro
 		r := result{err: fmt.Errorf("%w: it ended its goroutine (runtime.Goexit)", ErrPanicked)}
 		defer func() {
 			if p := recover(); p != nil {
-				r.err = fmt.Errorf("%w with a value of type %T", ErrPanicked, p)
+				r.err = fmt.Errorf("%w: it panicked with a value of type %T", ErrPanicked, p)
 			}
 			select {
 			case done <- r:

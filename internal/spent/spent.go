@@ -1,4 +1,5 @@
-// Package spent remembers, by keyed hashes, which refresh tokens must not be sent again.
+// Package spent remembers, by keyed hashes, which refresh tokens must not be sent again, and which saved
+// access tokens must not be used.
 package spent
 
 import (
