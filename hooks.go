@@ -55,11 +55,11 @@ type Hooks struct {
 type FetchInfo struct {
 	Grant     string        // name of the grant
 	Subject   string        // user or session, empty for the client's own token
-	Reason    string        // "cold", "stale", "expired" or "rejected"
+	Reason    string        // "cold", "stale", "expired" or "rejected"; values may be added
 	Attempt   int           // the number of the try within the flight, from 1
 	Remaining time.Duration // of the token to be replaced: 0 or less if it has expired, NeverExpires if it never does
 	Duration  time.Duration // of the try; 0 before it is done
-	Class     string        // "ok", "transient", "permanent", "credentials" or "none"; empty before it is done
+	Class     string        // "ok", "transient", "permanent", "credentials" or "none"; values may be added; empty before it is done
 	Err       error         // nil if it succeeded
 }
 
