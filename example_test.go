@@ -81,7 +81,7 @@ func ExampleWithSource() {
 	srv := server(tokentest.Behavior{})
 	defer srv.Close()
 	cache := exampleCache(srv)
-	client := &http.Client{Transport: &tokencache.Transport{}}
+	users := &http.Client{Transport: &tokencache.Transport{}}
 
 	alice := cache.Password("alice", "wonderland")
 	ctx := tokencache.WithSource(context.Background(), alice)
@@ -89,7 +89,7 @@ func ExampleWithSource() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	resp, err := client.Do(req)
+	resp, err := users.Do(req)
 	if err != nil {
 		log.Fatal(err)
 	}

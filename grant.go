@@ -63,15 +63,13 @@ func (d *GrantInfo) Input(name, value string) {
 
 // inputs are the inputs of a key.
 type inputs struct {
-	key   fingerprint.Key
-	count uint64
-	self  func() *inputs
+	key  fingerprint.Key
+	self func() *inputs
 }
 
 func (in *inputs) add(name, value string) {
 	in.key.Add(name)
 	in.key.Add(value)
-	in.count++
 }
 
 // A GrantRequest is what a grant is asked for. Formatting it can show the token that is replaced.
@@ -92,15 +90,6 @@ type traits struct {
 	asksPassword bool                 // another password may follow one that was refused
 	repeatable   bool                 // a request can be repeated: nothing is consumed or refused for good by it
 	foreign      bool                 // tokens come from another server than the cache's
-	described    bool                 // by a built-in grant
-}
-
-// is says the traits of a built-in grant. Of several that make one grant, the last counts, and nothing
-// is repeatable.
-func (d *GrantInfo) is(t traits) {
-	t.repeatable = t.repeatable && !d.described
-	t.described = true
-	d.traits = t
 }
 
 // ClientCredentialsGrant is the client's own grant (RFC 6749 section 4.4). The zero value asks for
@@ -117,7 +106,7 @@ type ClientCredentialsGrant struct {
 // Describe names the scopes and parameters.
 func (g ClientCredentialsGrant) Describe(d *GrantInfo) {
 	d.Name, d.Scopes = "client_credentials", slices.Clip(g.Scopes)
-	d.is(traits{repeatable: !g.UseRefreshToken})
+	d.traits = traits{repeatable: !g.UseRefreshToken}
 	d.params(g.Params)
 }
 
@@ -158,9 +147,9 @@ type PasswordGrant struct {
 func (g PasswordGrant) Describe(d *GrantInfo) {
 	d.Name, d.Subject, d.Scopes = "password", g.Username, slices.Clip(g.Scopes)
 	if g.PasswordFunc != nil {
-		d.is(traits{asksPassword: true})
+		d.traits = traits{asksPassword: true}
 	} else {
-		d.is(traits{password: g.Password})
+		d.traits = traits{password: g.Password}
 		d.Input("password", g.Password.Reveal())
 	}
 	d.params(g.Params)
@@ -207,7 +196,7 @@ func (g RefreshTokenGrant) Describe(d *GrantInfo) {
 	if saved == nil {
 		saved = func() *oauth2.Token { return &oauth2.Token{RefreshToken: g.Token.Reveal()} }
 	}
-	d.is(traits{saved: saved})
+	d.traits = traits{saved: saved}
 	if g.Session == "" { // sessions without a name must not share a token
 		d.Input("refresh_token", g.Token.Reveal())
 		d.Input("access_token", saved().AccessToken)
@@ -288,7 +277,7 @@ type funcGrant struct {
 
 func (g funcGrant) Describe(d *GrantInfo) {
 	d.Name, d.KeepOnShutdown = g.name, true
-	d.is(traits{foreign: true})
+	d.traits = traits{foreign: true}
 	d.Input("function", g.name) // apart from other grants of that name
 }
 

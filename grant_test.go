@@ -322,6 +322,20 @@ func TestGrantThatReplacesItsDescriptionHarmsNoOther(t *testing.T) {
 	})
 }
 
+func TestDescriptionThatIsKeptHarmsNoOther(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		var kept *tokencache.GrantInfo
+		w.cache.Source(describing(func(d *tokencache.GrantInfo) { kept = d }))
+		first := w.token(w.cache.Password("alice", "wonderland"))
+		for range 100 {
+			kept.Input("late", "x")
+			if w.token(w.cache.Password("alice", "wonderland")) != first {
+				w.Fatal("a kept description has changed the key of another grant")
+			}
+		}
+	})
+}
+
 func TestInputsOfACopiedDescriptionCount(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 		of := func(password string) *tokencache.Source {

@@ -2,7 +2,6 @@ package tokencache
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,16 +41,14 @@ func (k *keyedGrant) set(g Grant, salt *fingerprint.Salt) {
 	k.info.inputs = nil // a grant that keeps its description has no further say
 	k.id = k.info.sum(in, salt)
 	own.key.Clear()
-	own.count = 0
 	allInputs.Put(own)
 }
 
-// sum returns the key: the inputs, and after them what every grant has.
+// sum returns the key: the inputs, and after them the three strings that every grant has.
 func (d *GrantInfo) sum(in *inputs, salt *fingerprint.Salt) [16]byte {
 	in.key.Add(d.Name)
 	in.key.Add(d.Subject)
 	in.key.Add(sortedScopes(d.Scopes))
-	in.key.Add(strconv.FormatUint(in.count, 10)) // last, so that no input is taken for one of these
 	return in.key.Sum(salt)
 }
 
