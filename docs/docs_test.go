@@ -11,14 +11,6 @@ import (
 	"testing"
 )
 
-// TestMain runs the tests in the root of the repository.
-func TestMain(m *testing.M) {
-	if err := os.Chdir(".."); err != nil {
-		panic(err)
-	}
-	m.Run()
-}
-
 // read returns the text of all files that match.
 func read(t *testing.T, patterns ...string) string {
 	t.Helper()
@@ -60,6 +52,7 @@ func testFiles(t *testing.T) (names []string) {
 }
 
 func TestEveryTestThatTheDocumentationNamesExists(t *testing.T) {
+	t.Chdir("..") // the root of the repository
 	tests := read(t, testFiles(t)...)
 	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(read(t, "README.md", "docs/*.md"), -1) {
 		if !strings.Contains(tests, "func "+name+"(") {
@@ -69,6 +62,7 @@ func TestEveryTestThatTheDocumentationNamesExists(t *testing.T) {
 }
 
 func TestEverySnippetOfTheReadmeIsPartOfAnExample(t *testing.T) {
+	t.Chdir("..") // the root of the repository
 	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	examples := flat(read(t, "example_test.go", "*/example_test.go"))
 	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
@@ -83,6 +77,7 @@ func TestEverySnippetOfTheReadmeIsPartOfAnExample(t *testing.T) {
 }
 
 func TestEveryFileThatTheDocumentationLinksExists(t *testing.T) {
+	t.Chdir("..") // the root of the repository
 	for _, dir := range []string{"README.md", "docs/*.md"} {
 		for _, link := range regexp.MustCompile(`\]\(([^)#]+)[)#]`).FindAllStringSubmatch(read(t, dir), -1) {
 			if strings.Contains(link[1], "://") {
@@ -117,6 +112,7 @@ func declaredIn(t *testing.T) map[string][]string {
 // The page writes functions as name() and files as `name.go`. A function in a row of a table is declared in
 // one of the row's files.
 func TestEveryFunctionThatTheArchitectureNamesExists(t *testing.T) {
+	t.Chdir("..") // the root of the repository
 	declared := declaredIn(t)
 	for _, line := range strings.Split(read(t, "docs/architecture.md"), "\n") {
 		var files []string
