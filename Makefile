@@ -53,9 +53,22 @@ lint:
 figures:
 	@$(LAYERS) -figures
 
+# The race detector itself crashes once in a great while, in programs with thousands of goroutines. A package in which it
+# has is tested once more; any other failure is one.
+RACE    := go test -race -shuffle=on -timeout 20m
+CRASHED := /ThreadSanitizer: CHECK failed/ { crash = 1 } \
+	/^ok/ { crash = 0 } \
+	$$1 == "FAIL" && NF > 1 { if (!crash) { failed = 1 } else { print $$2 }; crash = 0 } \
+	END { exit failed }
+
 unit:
 	@echo "== go test, workspace"
-	@go test -race -shuffle=on -timeout 20m work
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	$(RACE) work | tee "$$log" || { \
+		crashed=$$(awk '$(CRASHED)' "$$log") && [ -n "$$crashed" ] || exit 1; \
+		echo "== the race detector crashed; once more: $$crashed"; \
+		$(RACE) $$crashed; \
+	}
 	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation)' . ./internal/simulation # what the race detector has no room or time for
 
 # Of oidc-provider only what its lock file names is installed, and none of its scripts is run. Where there is no npm the
