@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
-	"sync/atomic"
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/flight"
@@ -36,26 +34,8 @@ func New(client *http.Client, most int) *Client {
 		c.http = *client
 	}
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http.Transport = dropBadLocation{c.http.Transport}
+	c.http.Transport = once{c.http.Transport}
 	return c
-}
-
-// dropBadLocation drops a Location that is not a URL. net/http would return an error that quotes it,
-// with the code or the token in it, and that looks as if there had been no answer.
-type dropBadLocation struct{ base http.RoundTripper }
-
-func (t dropBadLocation) RoundTrip(req *http.Request) (*http.Response, error) {
-	base := t.base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	resp, err := base.RoundTrip(req)
-	if resp != nil {
-		if _, bad := req.URL.Parse(resp.Header.Get("Location")); bad != nil {
-			resp.Header.Del("Location")
-		}
-	}
-	return resp, err
 }
 
 // An Answer is a complete answer of a server.
@@ -97,17 +77,14 @@ func (c *Client) Do(ctx context.Context, req *http.Request, now func() clock.Ins
 		// A transport that looks at the context first reports no connections either.
 		return nil, &LostError{Err: context.Cause(ctx)}
 	}
-	preventRepetition(req)
-	var connecting, connected atomic.Bool
-	ctx = httptrace.WithClientTrace(flight.Untraced(ctx), &httptrace.ClientTrace{
-		GetConn: func(string) { connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	})
+	ctx, stop := context.WithCancel(flight.Untraced(ctx))
+	defer stop()
+	progress := new(progress)
+	ctx = httptrace.WithClientTrace(ctx, progress.watch(req, stop))
 	sent := now()
 	resp, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
-		// A transport that reports no connections may have sent the request.
-		return nil, &LostError{Err: withoutURL(err), Reached: connected.Load() || !connecting.Load()}
+		return nil, progress.failed(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerSize+1))
@@ -133,25 +110,5 @@ func withoutURL(err error) error {
 			return err
 		}
 		err = quoting.Err
-	}
-}
-
-// preventRepetition keeps net/http from sending a request twice when an idle connection turns out to
-// be closed, which it does for what it believes to be idempotent, unless there is a body that cannot
-// be had twice.
-func preventRepetition(req *http.Request) {
-	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-	default:
-		// A key without a value is not sent, but says the same to net/http.
-		_, key := req.Header["Idempotency-Key"]
-		_, xKey := req.Header["X-Idempotency-Key"]
-		if !key && !xKey {
-			return
-		}
-	}
-	req.GetBody = nil
-	if req.Body == nil || req.Body == http.NoBody {
-		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("")), 0
 	}
 }
