@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -181,6 +183,88 @@ func TestSlowBodyThatBreaksOff(t *testing.T) {
 			t.Errorf("got %q and %v", got, err)
 		}
 	})
+}
+
+// A strictBody must not be read and closed at the same time. Each Read takes a while.
+type strictBody struct {
+	takes  time.Duration
+	reads  int // not guarded: for the race detector
+	closed bool
+	inside atomic.Int32
+	t      *testing.T
+}
+
+func (b *strictBody) enter() (leave func()) {
+	if b.inside.Add(1) > 1 {
+		b.t.Error("the body is used by two goroutines at the same time")
+	}
+	return func() { b.inside.Add(-1) }
+}
+
+func (b *strictBody) Read(p []byte) (int, error) {
+	defer b.enter()()
+	b.reads++
+	time.Sleep(b.takes)
+	if b.closed {
+		return 0, errBrokeOff
+	}
+	return copy(p, "abc"), nil
+}
+
+func (b *strictBody) Close() error {
+	defer b.enter()()
+	if b.closed {
+		b.t.Error("the body is closed twice")
+	}
+	b.closed = true
+	return nil
+}
+
+func TestSlowBodyIsNotReadAndClosedAtTheSameTime(t *testing.T) {
+	for _, takes := range []time.Duration{replay.HoldTime / 3, replay.HoldTime + 1, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &strictBody{takes: takes, t: t}
+			resp := &http.Response{Body: b}
+			if replay.Hold(resp) {
+				t.Error("the connection is said to be free")
+			}
+			begin := time.Now()
+			if err := errors.Join(resp.Body.Close(), resp.Body.Close()); err != nil || time.Since(begin) != 0 {
+				t.Errorf("Close: %v after %v, want nil at once", err, time.Since(begin))
+			}
+			time.Sleep(takes)
+			synctest.Wait()
+			if reads := b.reads; !b.closed || reads > 4 {
+				t.Errorf("after the Read that was under way: closed %t, %d times Read", b.closed, reads)
+			}
+		})
+	}
+}
+
+// The bodies of net/http can be closed at any time, which frees their connections at once.
+func TestClosingASlowBodyOfNetHTTPFreesItsConnection(t *testing.T) {
+	ended := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = io.WriteString(w, "abc")
+		w.(http.Flusher).Flush()
+		<-req.Context().Done()
+		close(ended)
+	}))
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if replay.Hold(resp) {
+		t.Error("the connection is said to be free")
+	}
+	resp.Body.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open")
+		srv.CloseClientConnections()
+	}
 }
 
 // The bubble fails if the goroutine that reads is still there at its end.
