@@ -40,8 +40,9 @@ type Config struct {
 	// precedence. Default: none.
 	Params url.Values
 
-	// Header is added to every token and revocation request, in place of fields of the same name.
-	// Default: none.
+	// Header is added to every token and revocation request, in place of fields of the same name. Its
+	// values are taken out of errors unless they are public, see SECURITY.md; so are those of
+	// HeaderFunc. Default: none.
 	Header http.Header
 
 	// HeaderFunc returns further header fields for a token or revocation request, such as a request

@@ -107,7 +107,8 @@ func (e *endpoint) addedSecrets(header http.Header, before, after url.Values) []
 	return added
 }
 
-// prepare adds the configured header fields to a request, or refuses to send it.
+// prepare adds the configured header fields to a request, or refuses to send it. op's scrubber learns
+// their values.
 func (e *endpoint) prepare(ctx context.Context, op operation, req *http.Request) error {
 	if req.URL.Scheme != "https" && !e.cfg.AllowHTTP && !origin.Loopback(req.URL.Hostname()) {
 		return fmt.Errorf("tokencache: %s: no credentials are sent to %s over plain %s; use https, or set Config.AllowHTTP",
@@ -116,7 +117,7 @@ func (e *endpoint) prepare(ctx context.Context, op operation, req *http.Request)
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
-	setFields(req.Header, e.cfg.Header)
+	op.setFields(req.Header, e.cfg.Header)
 	if e.cfg.HeaderFunc == nil {
 		return nil
 	}
@@ -127,11 +128,12 @@ func (e *endpoint) prepare(ctx context.Context, op operation, req *http.Request)
 	if err != nil {
 		return fmt.Errorf("tokencache: Config.HeaderFunc: %w", err)
 	}
-	setFields(req.Header, header)
+	op.setFields(req.Header, header)
 	return nil
 }
 
-func setFields(h, fields http.Header) {
+func (op operation) setFields(h, fields http.Header) {
+	op.scrub.KnowFields(fields)
 	for name, values := range fields {
 		h[http.CanonicalHeaderKey(name)] = values
 	}

@@ -227,6 +227,40 @@ func Test401WithABlockingBodyIsReturned(t *testing.T) {
 	})
 }
 
+// For the race detector: a base whose bodies must not be read and closed at the same time.
+func TestSlow401IsNotReadAndClosedAtTheSameTime(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		slow := new(slowBody)
+		base := roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+			if slow.used {
+				return respond(req, 200, nil), nil
+			}
+			slow.used = true
+			resp := respond(req, 401, nil)
+			resp.Body = slow
+			return resp, nil
+		})
+		client := &http.Client{Transport: &tokencache.Transport{Source: w.cache.ClientCredentials(), Base: base}}
+		if status := w.get(client, "/"); status != 200 || slow.reads >= 0 {
+			w.Errorf("status %d, closed: %t; want 200 and true", status, slow.reads < 0)
+		}
+	})
+}
+
+// A slowBody takes a second for every Read. It uses reads without a lock.
+type slowBody struct {
+	used  bool
+	reads int // negative when it is closed
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	b.reads++
+	time.Sleep(time.Second)
+	return copy(p, "x"), nil
+}
+
+func (b *slowBody) Close() error { b.reads = -1; return nil }
+
 // A blockingBody blocks every Read until it is closed.
 type blockingBody struct{ closed chan struct{} }
 

@@ -332,6 +332,65 @@ func TestEchoedSecretsStayInside(t *testing.T) {
 	}
 }
 
+// The fields that Config.Header and Config.HeaderFunc add are recognized as well, except what is public.
+func TestEchoOfConfiguredFieldsStaysInside(t *testing.T) {
+	const key = "k-4711/0815+x"
+	for _, row := range []struct {
+		field, value string
+		secret       bool
+	}{
+		{"X-Api-Key", key, true},
+		{"X-Api-Key", "k1", true},
+		{"x-api-key", key, true},
+		{"Ocp-Apim-Subscription", key, true},
+		{"X-Tenant", key, true},
+		{"Cookie", "session=" + key, true},
+		{"X-Proxy-Auth", "Basic " + base64.StdEncoding.EncodeToString([]byte("user:"+key)), true},
+		{"Accept-Language", "de-CH,de;q=0.9", false},
+		{"User-Agent", "accounts/1.0", false},
+		{"Origin", "https://app.example.com", false},
+		{"Referer", "https://app.example.com/", false},
+		{"X-Request-Id", "request-4711", false},
+		{"X-Moov-Version", "v2024.01.00", false},
+		{"X-Tenant", "en", false},
+	} {
+		for place, set := range map[string]func(*tokencache.Config, http.Header){
+			"Header": func(cfg *tokencache.Config, h http.Header) { cfg.Header = h },
+			"HeaderFunc": func(cfg *tokencache.Config, h http.Header) {
+				cfg.HeaderFunc = func(context.Context) (http.Header, error) { return h, nil }
+			},
+		} {
+			t.Run(place+" "+row.field+" "+row.value, func(t *testing.T) {
+				for form, escape := range echoes {
+					text := string(must(json.Marshal("field " + escape(row.value) + " is not known")))
+					for answer, a := range map[string]fixedAnswer{
+						"description": {status: 400, body: `{"error":"invalid_request","error_description":` + text + `}`},
+						"header":      {status: 400, header: http.Header{"X-Request-Id": {row.value}}},
+						"transport":   {err: errors.New("cannot send " + row.value)},
+					} {
+						cfg := secretConfig(a)
+						set(&cfg, http.Header{row.field: {row.value}})
+						cache := must(tokencache.New(cfg))
+						_, err := cache.RequestToken(context.Background(), secretParams())
+						req := must(http.NewRequest("GET", "https://as.example.com/", nil))
+						_, sent := cache.Send(context.Background(), "step", req)
+						for _, err := range []error{err, sent} {
+							shown := fmt.Sprintf("%v %+v", err, must(json.Marshal(err)))
+							if e := (*tokencache.Error)(nil); errors.As(err, &e) {
+								shown += e.RequestID
+							}
+							hides := !strings.Contains(shown, row.value) && !strings.Contains(shown, key)
+							if row.secret && !hides || !row.secret && hides && form == "raw" {
+								t.Errorf("%s, %s: got %s", answer, form, shown)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
 // secretParams returns parameters of a token request that has every kind of secret.
 func secretParams() url.Values {
 	return url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {userPassword}, "refresh_token": {refreshValue}}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,9 +17,9 @@ const holdSize = 64 << 10
 // whose body still occupies its connection.
 const HoldTime = time.Second / 4
 
-// closeWait is how long a body that is closed while it is being read in advance may take to return from
-// Read, if it may not allow both at a time.
-const closeWait = 30 * time.Second
+// closeWait is how long Close waits for a Read that is under way, where the body may not allow both at
+// a time. Then it closes the body all the same, since that may be what Read waits for.
+const closeWait = 5 * time.Second
 
 // Hold reads the body of a response in advance, so that the response does not occupy the connection
 // that something else may be waiting for. The body can then be read as if nothing had happened; an
@@ -32,7 +32,7 @@ func Hold(resp *http.Response) bool {
 	if resp.Body == http.NoBody {
 		return true
 	}
-	ahead := &ahead{body: resp.Body, reading: true, done: make(chan prefix, 1)}
+	ahead := &ahead{body: resp.Body, done: make(chan prefix, 1), idle: make(chan struct{})}
 	go ahead.read()
 	timer := time.NewTimer(HoldTime)
 	defer timer.Stop()
@@ -53,60 +53,38 @@ func Hold(resp *http.Response) bool {
 
 // ahead reads a body in advance.
 type ahead struct {
-	body io.ReadCloser
-	done chan prefix // what was read
-
-	mu      sync.Mutex // guards what follows; not held while reading or closing
-	reading bool
-	closed  bool
-	closing bool // somebody has closed the body, or is about to
+	body   io.ReadCloser
+	done   chan prefix   // what was read
+	idle   chan struct{} // closed when the reading has ended
+	closed atomic.Bool
 }
 
 func (a *ahead) read() {
+	defer close(a.idle)
 	head, err := io.ReadAll(io.LimitReader(readerFunc(a.readOpen), holdSize+1))
-	a.mu.Lock()
-	a.reading = false
-	closed := a.closed
-	a.mu.Unlock()
-	if closed {
-		a.closeBody()
-	}
 	a.done <- prefix{head, err}
 }
 
-// readOpen reads the body, and no more once it is to be closed.
+// readOpen reads the body, but not once it is to be closed.
 func (a *ahead) readOpen(p []byte) (int, error) {
-	a.mu.Lock()
-	closed := a.closed
-	a.mu.Unlock()
-	if closed {
+	if a.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	return a.body.Read(p)
 }
 
-// Close closes the body, but not while it is being read, unless it is known to allow that. It does not
-// wait: then the body is closed when Read returns, after closeWait at the latest.
+// Close closes the body, but not while it is being read in advance, unless it is known to allow that.
 func (a *ahead) Close() error {
-	a.mu.Lock()
-	defers := a.reading && !allowsClose(a.body)
-	a.closed = true
-	a.mu.Unlock()
-	if !defers {
-		return a.closeBody()
-	}
-	time.AfterFunc(closeWait, func() { _ = a.closeBody() })
-	return nil
-}
-
-// closeBody closes the body once.
-func (a *ahead) closeBody() error {
-	a.mu.Lock()
-	closing := a.closing
-	a.closing = true
-	a.mu.Unlock()
-	if closing {
+	if a.closed.Swap(true) {
 		return nil
+	}
+	if !allowsClose(a.body) {
+		timer := time.NewTimer(closeWait)
+		defer timer.Stop()
+		select {
+		case <-a.idle:
+		case <-timer.C:
+		}
 	}
 	return a.body.Close()
 }

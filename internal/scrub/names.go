@@ -54,6 +54,35 @@ func (s *Scrubber) knowHeader(v string) {
 	}
 }
 
+// KnowFields adds the values of header fields that the user of the library adds to requests. Any of them can be a
+// secret, except those that are public by their names. A short value counts only if its name suggests a secret: a text
+// says "en" or "1" for other reasons.
+func (s *Scrubber) KnowFields(header http.Header) {
+	for name, values := range header {
+		for _, v := range values {
+			switch {
+			case soundsSecret(name):
+				s.knowHeader(v)
+			case len(v) >= long && !isPublic(name):
+				s.Know(v)
+			}
+		}
+	}
+}
+
+// public are header fields that describe a request or name it, and tell nothing that gives access.
+var public = []string{
+	"Accept", "Baggage", "Cache-Control", "Content-Type", "Correlation-Id", "Forwarded", "From", "Host", "Origin", "Pragma", "Prefer",
+	"Referer", "Request-Id", "Traceparent", "Tracestate", "User-Agent", "Via", "X-Correlation-Id", "X-Request-Id",
+	"X-Trace-Id",
+}
+
+func isPublic(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return slices.Contains(public, name) || strings.HasPrefix(name, "Accept-") || strings.HasSuffix(name, "-Version") ||
+		strings.HasPrefix(name, "X-Forwarded-")
+}
+
 // isParam reports whether a request's parameter is a credential.
 func isParam(name string) bool {
 	describes := strings.HasSuffix(name, "_type") || strings.HasSuffix(name, "_hint")
