@@ -90,12 +90,15 @@ func (c *Cache) Source(g Grant) *Source {
 	return &both.Source
 }
 
-// Close closes the cache: from then on no token comes out of it, see [ErrClosed]. It revokes
-// nothing and waits for nothing, for replicas that share their tokens with others. Fetches that are
-// under way end by themselves within Config.Timeout. The error is always nil.
+// Close closes the cache: from then on no token comes out of it, see [ErrClosed]. It revokes nothing,
+// for replicas that share their tokens with others, and waits for nothing. It tells fetches that are
+// under way to stop, also those that a [Cache.Shutdown] has left behind. A refresh that is stopped can
+// cost its session, because the server may have replaced the refresh token already: Shutdown lets it
+// end. The error is always nil.
 func (c *Cache) Close() error {
 	if core := c.core.Load(); core != nil {
 		core.close()
+		core.flights.Stop()
 	}
 	return nil
 }

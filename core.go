@@ -34,6 +34,8 @@ type core struct {
 	flights    flight.Group[*entry.Entry] // one fetch per key
 	shutdown   chan struct{}              // held by the Shutdown at work
 	unaccepted atomic.Int32               // tokens since the last one that authenticated a revocation
+	left       atomic.Bool                // no Shutdown will revoke what a flight publishes from now on
+	late       atomic.Int32               // flights that revoke their tokens by themselves
 }
 
 func (c *core) close() {

@@ -81,6 +81,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		e.Rejections.Follow(&prev.Rejections, w.target, clock.Monotonic())
 	}
 	c.publish(g.key(), e, prev, c.clock.Now())
+	c.revokeLate(ctx, f, e)
 	return e, nil
 }
 
@@ -180,6 +181,7 @@ func (c *core) obtain(ctx context.Context, f *flight.Flight, g *keyedGrant, repl
 		if e, err := c.newEntry(g, tok, c.clock.Now(), nil); err == nil {
 			e.Kill()
 			c.shelf.Retire(g.key(), e, c.clock.Now())
+			c.revokeLate(ctx, f, e)
 		}
 	})
 }

@@ -35,6 +35,7 @@ func (c *core) revoke(ctx context.Context, g *keyedGrant) error {
 		// Also with a context that has ended: then the flight goes on alone.
 		_, mine, err := c.flights.Do(ctx, g.key(), func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
 			f.State = &attempt{key: g.key()} // requests that authenticate the revocation are under its rules
+			defer c.revokeLate(ctx, f, nil)  // what it took to revoke them
 			return nil, c.revokeKey(ctx, g)
 		})
 		switch {
@@ -141,6 +142,33 @@ func (c *core) revokeIdle(now clock.Instant) {
 			})
 		}
 	})
+}
+
+// revokeLate revokes what a flight has brought after Shutdown has stopped waiting for it; e may be nil.
+// What other flights fetched for that is revoked by the last of them.
+func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry) {
+	if !c.left.Load() || f.Nested() || !c.endpoint.canRevoke() {
+		return
+	}
+	ctx, cancel := c.flights.Extend(ctx, f)
+	defer cancel()
+	c.late.Add(1)
+	if e != nil {
+		c.revokeWhere(ctx, func(other *entry.Entry) bool { return other == e })
+	}
+	if c.late.Add(-1) == 0 {
+		c.revokeWhere(ctx, func(other *entry.Entry) bool { return other.Alive() && other.Owner().Client == "" })
+		c.revokeWhere(ctx, (*entry.Entry).Alive)
+	}
+}
+
+// revokeWhere revokes those entries of the shelf for which which is true, without those of sessions.
+func (c *core) revokeWhere(ctx context.Context, which func(*entry.Entry) bool) {
+	for slot := range c.shelf.All() {
+		if !slot.Owner().Kept && which(slot.Entry) && c.revokeEntry(ctx, slot.Entry) == nil {
+			slot.Clear()
+		}
+	}
 }
 
 // revokeEntry revokes both tokens of an entry, which is dead before the first request is sent.

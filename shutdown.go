@@ -29,24 +29,24 @@ const (
 // replaced included; users' tokens before the client's own. Sessions belong to their users and are
 // left alone, see [Source.Revoke]. Call it after your servers have drained.
 //
-// It blocks until all is done or ctx ends; then fetches are told to stop, and the error says what
-// could not be done: how many tokens could not be revoked, and the first ten errors. A further call
-// tries those again. It is safe to call concurrently and after [Cache.Close]. Without
-// Config.RevokeURL and Dialect.Revocation nothing is revoked.
+// It blocks until all is done or ctx ends, and the error says what could not be done: how many tokens
+// could not be revoked, and the first ten errors. Fetches that are under way when ctx ends go on: they
+// end within Config.Timeout, and revoke their tokens themselves. A further call waits for them, and
+// tries again what could not be revoked; [Cache.Close] tells them to stop. It is safe to call
+// concurrently and after Close. Without Config.RevokeURL and Dialect.Revocation nothing is revoked.
 func (c *Cache) Shutdown(ctx context.Context) error {
 	core := c.core.Load()
 	if core == nil {
 		return nil
 	}
 	core.close()
-	select {
-	case core.shutdown <- struct{}{}:
-		defer func() { <-core.shutdown }()
-	case <-ctx.Done():
-		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
+	if err := core.beginShutdown(ctx); err != nil {
+		return err
 	}
+	defer func() { <-core.shutdown }()
 	var errs []error
 	stuck := core.flights.Drain(ctx)
+	core.left.Store(stuck > 0)
 	if core.endpoint.canRevoke() {
 		errs = core.revokeAll(core.flights.Privileged(ctx))
 		stuck = max(stuck, core.flights.Drain(ctx)) // revoking takes fetches, too
@@ -58,6 +58,21 @@ func (c *Cache) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return shutdownError(errs)
+}
+
+// beginShutdown waits until no other Shutdown is at work.
+func (c *core) beginShutdown(ctx context.Context) error {
+	select {
+	case c.shutdown <- struct{}{}: // also with a context that has ended
+		return nil
+	default:
+	}
+	select {
+	case c.shutdown <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("tokencache: shutdown: another Shutdown is still at work: %w", ctx.Err())
+	}
 }
 
 func shutdownError(errs []error) error {
@@ -89,6 +104,7 @@ func (c *core) revokeAll(ctx context.Context) (errs []error) {
 		_, clients := c.unrevoked()
 		errs = append(errs, c.revokeSlots(ctx, untried(clients), clientsAtOnce)...)
 	}
+	c.left.Store(true) // before the last look: what is published after it is revoked by its flight
 	users, clients := c.unrevoked()
 	if n := len(untried(append(users, clients...))); n > 0 {
 		errs = append(errs, fmt.Errorf("tokencache: every revocation takes another token to be revoked; live tokens that are left: %d", n))

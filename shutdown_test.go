@@ -94,13 +94,13 @@ func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 	})
 }
 
-func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
+func TestCloseRevokesNothingStopsFetchesAndDoesNotWait(t *testing.T) {
 	inBubble(t, tokentest.Behavior{TokenLatency: time.Second}, nil, func(w *world) {
 		src, late := w.cache.ClientCredentials(), w.cache.ClientCredentials("late")
 		w.token(src)
 		w.token(src) // from the source itself
-		begin := time.Now()
-		go late.Token()
+		begin, left := time.Now(), make(chan error, 1)
+		go func() { _, err := late.Token(); left <- err }()
 		synctest.Wait()
 		if err := w.cache.Close(); err != nil || time.Since(begin) != 0 {
 			w.Errorf("Close: %v after %v", err, time.Since(begin))
@@ -108,8 +108,11 @@ func TestCloseRevokesNothingAndDoesNotWait(t *testing.T) {
 		if _, err := src.Token(); !errors.Is(err, tokencache.ErrClosed) {
 			w.Errorf("after Close: %v, want ErrClosed", err)
 		}
+		if err := <-left; !errors.Is(err, tokencache.ErrClosed) || time.Since(begin) != 0 {
+			w.Errorf("the fetch under way: %v after %v, want ErrClosed at once", err, time.Since(begin))
+		}
 		time.Sleep(2 * time.Second)
-		if w.srv.Count("revoke") != 0 || len(w.srv.Live()) != 2 {
+		if w.srv.Count("revoke") != 0 || len(w.srv.Live()) != 1 {
 			w.Errorf("%d revocations, %d live tokens", w.srv.Count("revoke"), len(w.srv.Live()))
 		}
 	})
@@ -346,7 +349,187 @@ func TestShutdownDoesNotRenewAStaleTokenOfTheClient(t *testing.T) {
 	})
 }
 
-func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
+// Like http.Server.Shutdown: what is under way when the context ends goes on.
+func TestFetchThatOutlivesShutdownRevokesItsToken(t *testing.T) {
+	const timeout, latency = 10 * time.Second, 9 * time.Second
+	for name, slow := range map[string]func(w *world) *tokencache.Source{
+		"client":  func(w *world) *tokencache.Source { return w.cache.ClientCredentials("slow") },
+		"user":    func(w *world) *tokencache.Source { return w.cache.Password("alice", "wonderland") },
+		"renewal": func(w *world) *tokencache.Source { return w.cache.ClientCredentials() },
+		"nested": func(w *world) *tokencache.Source {
+			return w.cache.Source(newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+				return w.cache.ClientCredentials("inner").TokenContext(ctx)
+			}))
+		},
+	} {
+		for auth, as := range map[string]func(*tokencache.Config){"by the client": nil, "by a token": revokeAsClient} {
+			for _, limit := range []time.Duration{0, time.Second} {
+				t.Run(fmt.Sprint(name, ", revoked ", auth, ", after ", limit), func(t *testing.T) {
+					change := func(cfg *tokencache.Config) {
+						if cfg.Timeout = timeout; as != nil {
+							as(cfg)
+						}
+					}
+					inBubble(t, tokentest.Behavior{}, change, func(w *world) {
+						if as != nil {
+							w.acceptRevocations()
+						}
+						if name == "renewal" {
+							w.token(slow(w))
+							w.srv.RevokeAll()
+						}
+						w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency = latency })
+						src, left, begin := slow(w), make(chan error, 1), time.Now()
+						go func() {
+							tok, err := src.TokenContext(w.Context())
+							if name == "renewal" {
+								_, err = src.Rejected(w.Context(), tok, "https://api.example.com/operation")
+							}
+							left <- err
+						}()
+						synctest.Wait()
+						ctx, cancel := context.WithTimeout(w.Context(), limit)
+						defer cancel()
+						err := w.cache.Shutdown(ctx)
+						if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "still under way") || time.Since(begin) != limit {
+							w.Errorf("Shutdown: %v after %v", err, time.Since(begin))
+						}
+						if err := <-left; !errors.Is(err, tokencache.ErrClosed) {
+							w.Errorf("the caller: %v, want ErrClosed", err)
+						}
+						time.Sleep(begin.Add(limit + timeout + latency).Sub(time.Now())) // a token may have to be fetched to revoke it
+						w.wantDead()
+						if err := w.cache.Shutdown(w.Context()); err != nil {
+							w.Errorf("the second Shutdown: %v", err)
+						}
+						w.wantDead()
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestFurtherShutdownWaitsForTheFetchesOfTheFirst(t *testing.T) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 5 * time.Second, RevokeLatency: time.Second}, nil, func(w *world) {
+		go w.cache.ClientCredentials().Token()
+		synctest.Wait()
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		if err := w.cache.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v", err)
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil || time.Since(begin) != 6*time.Second {
+			w.Errorf("the second Shutdown: %v after %v, want nil after 6s", err, time.Since(begin))
+		}
+		w.wantDead()
+		if got := w.srv.Count("revoke"); got != 1 {
+			w.Errorf("%d revocations, want 1", got)
+		}
+	})
+}
+
+func TestFurtherShutdownRevokesWhatAFetchCouldNot(t *testing.T) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 5 * time.Second}, nil, func(w *world) {
+		w.srv.Fail("revoke", 1, tokentest.Fault{Status: 500})
+		go w.cache.ClientCredentials().Token()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(w.Context())
+		cancel()
+		_ = w.cache.Shutdown(ctx)
+		time.Sleep(time.Minute)
+		if got := len(w.srv.Live()); got != 1 {
+			w.Errorf("%d tokens are live, want 1", got)
+		}
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
+		}
+		w.wantDead()
+	})
+}
+
+func TestSessionOutlivesShutdownAndKeepsItsToken(t *testing.T) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
+		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
+			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+		saved.AccessToken = ""
+		w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency = 5 * time.Second })
+		left := make(chan error, 1)
+		go func() { _, err := w.cache.Session("session", saved).Token(); left <- err }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		_ = w.cache.Shutdown(ctx)
+		if err := <-left; err != nil {
+			w.Errorf("the session's fetch: %v", err)
+		}
+		synctest.Wait()
+		if got := w.srv.Count("revoke"); got != 0 {
+			w.Errorf("%d revocations, want none", got)
+		}
+	})
+}
+
+func TestCloseStopsWhatShutdownHasLeftBehind(t *testing.T) {
+	for name, b := range map[string]tokentest.Behavior{
+		"a fetch":                   {TokenLatency: 20 * time.Second},
+		"the revocation of a fetch": {TokenLatency: 2 * time.Second, RevokeLatency: 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, b, nil, func(w *world) {
+				left := make(chan error, 1)
+				go func() { _, err := w.cache.ClientCredentials().Token(); left <- err }()
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+				defer cancel()
+				_ = w.cache.Shutdown(ctx)
+				time.Sleep(5 * time.Second)
+				begin := time.Now()
+				if err := w.cache.Close(); err != nil {
+					w.Error(err)
+				}
+				if err := <-left; !errors.Is(err, tokencache.ErrClosed) || time.Since(begin) != 0 {
+					w.Errorf("the fetch: %v after %v, want ErrClosed at once", err, time.Since(begin))
+				}
+			})
+		})
+	}
+}
+
+// It does not blame another Shutdown that does not exist.
+func TestShutdownWithAContextThatHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 {
+		inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+			if err := w.cache.Shutdown(ctx); err != nil {
+				w.Fatalf("nothing to do: %v", err)
+			}
+		})
+		inBubble(t, tokentest.Behavior{RevokeLatency: time.Second}, nil, func(w *world) {
+			w.token(w.cache.ClientCredentials())
+			err := w.cache.Shutdown(ctx)
+			if err == nil || !strings.Contains(err.Error(), "1 failed") || strings.Contains(err.Error(), "another Shutdown") {
+				w.Fatalf("a token that cannot be revoked: %v", err)
+			}
+			go w.cache.Shutdown(w.Context())
+			synctest.Wait()
+			if err := w.cache.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "another Shutdown") {
+				w.Fatalf("while another one is at work: %v", err)
+			}
+			time.Sleep(2 * time.Second)
+			w.wantDead()
+		})
+	}
+}
+
+// The token that a revocation needs comes after Shutdown has returned.
+func TestFetchOfARevocationOutlivesShutdown(t *testing.T) {
 	inBubble(t, tokentest.Behavior{}, revokeAsClient, func(w *world) {
 		w.acceptRevocations()
 		w.token(w.cache.Password("alice", "wonderland"))
@@ -355,13 +538,15 @@ func TestShutdownStopsTheFetchesOfItsRevocations(t *testing.T) {
 		defer cancel()
 		err := w.cache.Shutdown(ctx)
 		if err == nil || !strings.Contains(err.Error(), "may live on: 1:") {
-			w.Errorf("got %v, want it to name the fetch that it stopped", err)
+			w.Errorf("got %v, want it to name the fetch that goes on", err)
 		}
-		issued := len(w.srv.Tokens())
 		time.Sleep(time.Minute)
-		if got := len(w.srv.Tokens()); got != issued {
-			w.Errorf("%d tokens were fetched after Shutdown had returned", got-issued)
+		w.wantDead("alice")
+		w.wantFetches(2)
+		if err := w.cache.Shutdown(w.Context()); err != nil {
+			w.Error(err)
 		}
+		w.wantDead()
 	})
 }
 

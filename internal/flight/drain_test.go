@@ -124,33 +124,117 @@ func TestDrainWaitsForAllThatIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestDrainWhoseContextEndsCancelsAndCounts(t *testing.T) {
+// underWay starts two flights and something aside, which last until their contexts end.
+func (g *group) underWay() (ended chan error) {
+	ended = make(chan error, 3)
+	for _, key := range []string{"a", "b"} {
+		g.Go(g.Context(), key, func(ctx context.Context, _ *flight.Flight) (string, error) {
+			ended <- flight.Sleep(ctx, time.Hour)
+			return "", nil
+		})
+	}
+	g.Aside(func(ctx context.Context) { ended <- flight.Sleep(ctx, 2*timeout) })
+	synctest.Wait()
+	return ended
+}
+
+func TestDrainWhoseContextEndsLetsAllGoOnAndCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t)
-		begin, ended := time.Now(), make(chan error, 3)
-		for _, key := range []string{"a", "b"} {
-			g.Go(t.Context(), key, func(ctx context.Context, _ *flight.Flight) (string, error) {
-				ended <- flight.Sleep(ctx, time.Hour)
-				return "", nil
-			})
-		}
-		g.Aside(func(ctx context.Context) { ended <- flight.Sleep(ctx, time.Hour) })
+		begin, ended := time.Now(), g.underWay()
 		g.Go(t.Context(), "short", func(ctx context.Context, _ *flight.Flight) (string, error) { return "", flight.Sleep(ctx, time.Second) })
-		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if n := g.Drain(ctx); n != 3 || time.Since(begin) != 2*time.Second {
 			t.Errorf("Drain() = %d after %v, want 3 after 2s", n, time.Since(begin))
 		}
-		for range 3 {
-			if err := <-ended; !errors.Is(err, context.Canceled) {
-				t.Errorf("what was under way ended by %v, want a cancellation", err)
-			}
-		}
-		if n := g.Drain(t.Context()); n != 0 || time.Since(begin) != 2*time.Second {
-			t.Errorf("then Drain() = %d after %v, want 0 at once", n, time.Since(begin))
+		if n := g.Drain(t.Context()); n != 0 || time.Since(begin) != 2*timeout || len(ended) != 3 {
+			t.Errorf("then Drain() = %d after %v with %d ended, want 0 and 3 after %v", n, time.Since(begin), len(ended), 2*timeout)
 		}
 	})
+}
+
+func TestStopEndsAllThatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t)
+		begin, ended := time.Now(), g.underWay()
+		failed := make(chan error, 1)
+		go func() {
+			failed <- g.do(t.Context(), "stopped", func(ctx context.Context, f *flight.Flight) { _ = flight.Sleep(ctx, time.Hour) })
+			_, _, err := g.Do(g.Privileged(t.Context()), "stopped", func(ctx context.Context, _ *flight.Flight) (string, error) {
+				return "", flight.Sleep(ctx, time.Second)
+			})
+			failed <- err
+		}()
+		synctest.Wait()
+		g.Close()
+		g.Stop()
+		for range 3 {
+			if err := <-ended; err != errClosed {
+				t.Errorf("what was under way ended by %v, want ErrClosed", err)
+			}
+		}
+		if err := <-failed; err != nil {
+			t.Errorf("a flight that did not fail returned %v", err)
+		}
+		if n := g.Drain(t.Context()); n != 0 || time.Since(begin) != time.Second {
+			t.Errorf("then Drain() = %d after %v, want 0 after the second that a later flight took", n, time.Since(begin))
+		}
+		if err := <-failed; err != nil {
+			t.Errorf("a flight that was started after Stop returned %v", err)
+		}
+	})
+}
+
+func TestFlightThatFailsByStopReturnsErrClosed(t *testing.T) {
+	for _, failure := range []error{nil, errors.New("canceled")} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGroup(t)
+			time.AfterFunc(time.Second, g.Stop)
+			_, _, err := g.Do(t.Context(), "key", func(ctx context.Context, _ *flight.Flight) (string, error) {
+				<-ctx.Done()
+				if failure == nil {
+					return "", context.Cause(ctx)
+				}
+				return "", failure
+			})
+			if !errors.Is(err, errClosed) || failure != nil && !errors.Is(err, failure) {
+				t.Errorf("got %v, want ErrClosed and %v", err, failure)
+			}
+		})
+	}
+}
+
+func TestExtendedContextEndsAfterTimeoutOrByStop(t *testing.T) {
+	for _, row := range []struct {
+		stop time.Duration // after the beginning
+		want time.Duration
+	}{{0, timeout}, {timeout - time.Second, timeout}, {timeout + time.Second, timeout + time.Second}, {time.Hour, 2 * timeout}} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGroup(t)
+			begin := time.Now()
+			if row.stop > 0 {
+				time.AfterFunc(row.stop, g.Stop)
+			}
+			g.within(t.Context(), "key", func(ctx context.Context, f *flight.Flight) {
+				<-ctx.Done()
+				if row.stop == 0 {
+					time.Sleep(timeout - time.Since(begin))
+					g.Stop()
+				}
+				time.Sleep(timeout - time.Since(begin))
+				ctx, cancel := g.Extend(ctx, f)
+				defer cancel()
+				if n := g.Of(ctx); n != f {
+					t.Error("the context belongs to another flight")
+				}
+				<-ctx.Done()
+			})
+			if took := time.Since(begin); took != row.want {
+				t.Errorf("stopped after %v: the extended context ended after %v, want %v", row.stop, took, row.want)
+			}
+		})
+	}
 }
 
 func TestContextOfWorkAsideEndsWithIt(t *testing.T) {

@@ -5,6 +5,8 @@ package flight
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -58,16 +60,31 @@ func (g *Group[V]) start(ctx context.Context, key string, fn func(context.Contex
 
 func (g *Group[V]) run(ctx context.Context, key string, fn func(context.Context, *Flight) (V, error)) (val V, err error) {
 	outer, admitted := innermost(ctx), g.Admits(ctx)
-	ctx, cancel := g.WithTimeout(Untraced(context.WithoutCancel(ctx)))
+	ctx, stop := context.WithCancelCause(Untraced(context.WithoutCancel(ctx)))
+	defer stop(nil)
+	ctx, cancel := g.WithTimeout(ctx)
 	defer cancel()
-	p := g.gate.enter(cancel, admitted)
+	p := g.gate.enter(stop, admitted)
 	if p == nil {
 		return val, g.ErrClosed
 	}
 	defer g.gate.leave(p)
 	f := &Flight{gate: &g.gate, key: key, pass: p, outer: outer}
 	defer f.over.Store(true)
-	return fn(context.WithValue(ctx, flightKey{}, f), f)
+	val, err = fn(context.WithValue(ctx, flightKey{}, f), f)
+	if err != nil && context.Cause(ctx) == g.ErrClosed && !errors.Is(err, g.ErrClosed) {
+		err = fmt.Errorf("%w: %w", g.ErrClosed, err)
+	}
+	return val, err
+}
+
+// Extend returns a context for what a flight still has to do, however little of its own time is left:
+// it ends after Timeout, or with Stop. cancel is to be called before the flight ends.
+func (g *Group[V]) Extend(ctx context.Context, f *Flight) (extended context.Context, cancel context.CancelFunc) {
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	g.gate.stopToo(f.pass, stop)
+	ctx, end := g.WithTimeout(ctx)
+	return ctx, func() { end(); stop(nil) }
 }
 
 // WithTimeout returns ctx with the time that a flight has.
@@ -116,14 +133,14 @@ func (g *Group[V]) Admits(ctx context.Context) bool {
 
 // Aside runs fn on a goroutine that Drain waits for, unless the group is closed.
 func (g *Group[V]) Aside(fn func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	p := g.gate.enter(cancel, false)
+	ctx, stop := context.WithCancelCause(context.Background())
+	p := g.gate.enter(stop, false)
 	if p == nil {
-		cancel()
+		stop(nil)
 		return
 	}
 	go func() {
-		defer cancel()
+		defer stop(nil)
 		defer g.gate.leave(p)
 		fn(ctx)
 	}()
@@ -138,6 +155,10 @@ func (g *Group[V]) Close() {
 // Closed reports whether Close was called.
 func (g *Group[V]) Closed() bool { return g.closed.Load() }
 
+// Stop ends the contexts of all flights and of everything started by Aside, with ErrClosed as the cause.
+// A flight that fails by it returns ErrClosed.
+func (g *Group[V]) Stop() { g.gate.stop(g.ErrClosed) }
+
 // Drain waits until no flight, no function that one has left behind and nothing started by Aside is
-// under way. If ctx ends first it cancels their contexts, and returns how many there are.
+// under way. If ctx ends first, they go on, and Drain returns how many there are.
 func (g *Group[V]) Drain(ctx context.Context) int { return g.gate.drain(ctx) }

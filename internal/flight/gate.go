@@ -15,10 +15,13 @@ type gate struct {
 }
 
 // A pass is held by one flight, and by user code of it that can outlive it.
-type pass struct{ cancel context.CancelFunc }
+type pass struct {
+	stops   []context.CancelCauseFunc
+	stopped error // why it was told to stop, nil if it was not
+}
 
 // enter returns nil if the gate is closed, unless privileged.
-func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
+func (g *gate) enter(stop context.CancelCauseFunc, privileged bool) *pass {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed && !privileged {
@@ -27,9 +30,19 @@ func (g *gate) enter(cancel context.CancelFunc, privileged bool) *pass {
 	if g.inside == nil {
 		g.inside = make(map[*pass]int)
 	}
-	p := &pass{cancel}
+	p := &pass{stops: []context.CancelCauseFunc{stop}}
 	g.inside[p] = 1
 	return p
+}
+
+// stopToo has a further function called when a pass is told to stop, now if it was already.
+func (g *gate) stopToo(p *pass, stop context.CancelCauseFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p.stops = append(p.stops, stop)
+	if p.stopped != nil {
+		stop(p.stopped)
+	}
 }
 
 // stay lets a pass that is inside leave once more before it has left.
@@ -58,8 +71,19 @@ func (g *gate) close() {
 	g.closed = true
 }
 
-// drain waits until everything has left. If ctx ends first it cancels what is inside, and returns how
-// much that is.
+// stop tells everything inside to stop.
+func (g *gate) stop(cause error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p := range g.inside {
+		p.stopped = cause
+		for _, stop := range p.stops {
+			stop(cause)
+		}
+	}
+}
+
+// drain waits until everything has left. If ctx ends first it returns how much is inside.
 func (g *gate) drain(ctx context.Context) int {
 	g.mu.Lock()
 	if len(g.inside) == 0 {
@@ -78,8 +102,5 @@ func (g *gate) drain(ctx context.Context) int {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for p := range g.inside {
-		p.cancel()
-	}
 	return len(g.inside)
 }
