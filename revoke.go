@@ -145,21 +145,21 @@ func (c *core) revokeIdle(now clock.Instant) {
 }
 
 // revokeLate revokes what a flight has brought after Shutdown has stopped waiting for it; e may be nil.
-// What other flights fetched for that is revoked by the last of them.
+// The flight's callers do not wait for that. What was fetched to revoke tokens is revoked at the end.
 func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry) {
 	if !c.left.Load() || f.Nested() || !c.endpoint.canRevoke() {
 		return
 	}
-	ctx, cancel := c.flights.Extend(ctx, f)
-	defer cancel()
 	c.late.Add(1)
-	if e != nil {
-		c.revokeWhere(ctx, func(other *entry.Entry) bool { return other == e })
-	}
-	if c.late.Add(-1) == 0 {
-		c.revokeWhere(ctx, func(other *entry.Entry) bool { return other.Alive() && other.Owner().Client == "" })
-		c.revokeWhere(ctx, (*entry.Entry).Alive)
-	}
+	c.flights.After(ctx, f, func(ctx context.Context) {
+		if e != nil {
+			c.revokeWhere(ctx, func(other *entry.Entry) bool { return other == e })
+		}
+		if c.late.Add(-1) == 0 {
+			c.revokeWhere(ctx, func(other *entry.Entry) bool { return other.Alive() && other.Owner().Client == "" })
+			c.revokeWhere(ctx, (*entry.Entry).Alive)
+		}
+	})
 }
 
 // revokeWhere revokes those entries of the shelf for which which is true, without those of sessions.

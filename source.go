@@ -178,8 +178,8 @@ func (s *source) acquire(ctx context.Context) (*entry.Entry, error) {
 		if err != nil {
 			return s.despite(ctx, err)
 		}
-		// An entry that died meanwhile has a successor, or needs one.
-		if e != nil && e.Alive() {
+		// An entry that died meanwhile has a successor, or needs one, unless closing the cache ended it.
+		if e != nil && (e.Alive() || s.core.flights.Closed() && !s.core.flights.Admits(ctx)) {
 			s.last.Store(e)
 			return e, nil
 		}

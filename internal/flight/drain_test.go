@@ -158,15 +158,6 @@ func TestStopEndsAllThatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t)
 		begin, ended := time.Now(), g.underWay()
-		failed := make(chan error, 1)
-		go func() {
-			failed <- g.do(t.Context(), "stopped", func(ctx context.Context, f *flight.Flight) { _ = flight.Sleep(ctx, time.Hour) })
-			_, _, err := g.Do(g.Privileged(t.Context()), "stopped", func(ctx context.Context, _ *flight.Flight) (string, error) {
-				return "", flight.Sleep(ctx, time.Second)
-			})
-			failed <- err
-		}()
-		synctest.Wait()
 		g.Close()
 		g.Stop()
 		for range 3 {
@@ -174,14 +165,14 @@ func TestStopEndsAllThatIsUnderWay(t *testing.T) {
 				t.Errorf("what was under way ended by %v, want ErrClosed", err)
 			}
 		}
-		if err := <-failed; err != nil {
-			t.Errorf("a flight that did not fail returned %v", err)
+		if n := g.Drain(t.Context()); n != 0 || time.Since(begin) != 0 {
+			t.Errorf("then Drain() = %d after %v, want 0 at once", n, time.Since(begin))
 		}
-		if n := g.Drain(t.Context()); n != 0 || time.Since(begin) != time.Second {
-			t.Errorf("then Drain() = %d after %v, want 0 after the second that a later flight took", n, time.Since(begin))
-		}
-		if err := <-failed; err != nil {
-			t.Errorf("a flight that was started after Stop returned %v", err)
+		_, _, err := g.Do(g.Privileged(t.Context()), "key", func(ctx context.Context, _ *flight.Flight) (string, error) {
+			return "", flight.Sleep(ctx, time.Second)
+		})
+		if err != nil {
+			t.Errorf("a flight that was started after Stop: %v", err)
 		}
 	})
 }
@@ -205,34 +196,40 @@ func TestFlightThatFailsByStopReturnsErrClosed(t *testing.T) {
 	}
 }
 
-func TestExtendedContextEndsAfterTimeoutOrByStop(t *testing.T) {
+func TestWorkAfterAFlightHasItsOwnTime(t *testing.T) {
 	for _, row := range []struct {
-		stop time.Duration // after the beginning
-		want time.Duration
-	}{{0, timeout}, {timeout - time.Second, timeout}, {timeout + time.Second, timeout + time.Second}, {time.Hour, 2 * timeout}} {
-		synctest.Test(t, func(t *testing.T) {
-			g := newGroup(t)
-			begin := time.Now()
-			if row.stop > 0 {
+		name string
+		stop time.Duration // when Stop is called
+		want time.Duration // when the context ends
+	}{
+		{"not stopped", time.Hour, 2 * timeout},
+		{"stopped during the flight", timeout - time.Second, timeout},
+		{"stopped after it", timeout + time.Second, timeout + time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGroup(t)
+				begin := time.Now()
 				time.AfterFunc(row.stop, g.Stop)
-			}
-			g.within(t.Context(), "key", func(ctx context.Context, f *flight.Flight) {
-				<-ctx.Done()
-				if row.stop == 0 {
+				var ended time.Duration
+				g.within(t.Context(), "key", func(ctx context.Context, f *flight.Flight) {
+					<-ctx.Done()
 					time.Sleep(timeout - time.Since(begin))
-					g.Stop()
+					g.After(ctx, f, func(ctx context.Context) {
+						if g.Of(ctx) != f {
+							t.Error("the context belongs to another flight")
+						}
+						<-ctx.Done()
+						ended = time.Since(begin)
+					})
+				})
+				if took := time.Since(begin); took != timeout {
+					t.Errorf("the flight took %v, want %v", took, timeout)
 				}
-				time.Sleep(timeout - time.Since(begin))
-				ctx, cancel := g.Extend(ctx, f)
-				defer cancel()
-				if n := g.Of(ctx); n != f {
-					t.Error("the context belongs to another flight")
+				if n := g.Drain(t.Context()); n != 0 || ended != row.want || time.Since(begin) != row.want {
+					t.Errorf("the context ended after %v and Drain returned %d after %v, want both after %v", ended, n, time.Since(begin), row.want)
 				}
-				<-ctx.Done()
 			})
-			if took := time.Since(begin); took != row.want {
-				t.Errorf("stopped after %v: the extended context ended after %v, want %v", row.stop, took, row.want)
-			}
 		})
 	}
 }

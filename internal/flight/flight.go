@@ -78,13 +78,19 @@ func (g *Group[V]) run(ctx context.Context, key string, fn func(context.Context,
 	return val, err
 }
 
-// Extend returns a context for what a flight still has to do, however little of its own time is left:
-// it ends after Timeout, or with Stop. cancel is to be called before the flight ends.
-func (g *Group[V]) Extend(ctx context.Context, f *Flight) (extended context.Context, cancel context.CancelFunc) {
+// After runs fn on a goroutine for which the flight does not wait, but Drain does. f is the flight that ctx
+// belongs to. The context of fn has the time that a flight has, and ends with Stop.
+func (g *Group[V]) After(ctx context.Context, f *Flight, fn func(context.Context)) {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	ctx, cancel := g.WithTimeout(ctx)
+	g.gate.stay(f.pass)
 	g.gate.stopToo(f.pass, stop)
-	ctx, end := g.WithTimeout(ctx)
-	return ctx, func() { end(); stop(nil) }
+	go func() {
+		defer g.gate.leave(f.pass)
+		defer stop(nil)
+		defer cancel()
+		fn(ctx)
+	}()
 }
 
 // WithTimeout returns ctx with the time that a flight has.
