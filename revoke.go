@@ -20,6 +20,10 @@ const (
 	hintRefresh = "refresh_token"
 )
 
+// revokeRounds is how often tokens are looked for: those that were there, the one that was fetched to
+// revoke them, and the one that was fetched to revoke that.
+const revokeRounds = 3
+
 var errNoRevokeURL = errors.New("tokencache: the token was dropped here, but the server was not asked to revoke it: Config.RevokeURL is empty")
 
 // revoke drops and revokes everything that a key holds, in a flight of its own: what a renewal under
@@ -145,7 +149,7 @@ func (c *core) revokeIdle(now clock.Instant) {
 }
 
 // revokeLate revokes what a flight has brought after Shutdown has stopped waiting for it; e may be nil.
-// The flight's callers do not wait for that. What was fetched to revoke tokens is revoked at the end.
+// The flight's callers do not wait for that; each revocation has Config.Timeout. What was fetched to revoke tokens is revoked at the end.
 func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry) {
 	if !c.left.Load() || f.Nested() || !c.endpoint.canRevoke() {
 		return
@@ -155,7 +159,10 @@ func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry)
 		if e != nil {
 			c.revokeWhere(ctx, func(other *entry.Entry) bool { return other == e })
 		}
-		if c.late.Add(-1) == 0 {
+		if c.late.Add(-1) > 0 {
+			return
+		}
+		for range revokeRounds {
 			c.revokeWhere(ctx, func(other *entry.Entry) bool { return other.Alive() && other.Owner().Client == "" })
 			c.revokeWhere(ctx, (*entry.Entry).Alive)
 		}

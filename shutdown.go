@@ -16,10 +16,6 @@ const (
 	// revokedAtOnce is how many tokens Shutdown has revoked at once.
 	revokedAtOnce = 16
 
-	// revokeRounds is how often tokens are looked for: those that were there, the one that was
-	// fetched to revoke them, and the one that was fetched to revoke that.
-	revokeRounds = 3
-
 	// namedFailures is how many failures are in the error of Shutdown.
 	namedFailures = 10
 )

@@ -397,8 +397,17 @@ func TestFetchThatOutlivesShutdownRevokesItsToken(t *testing.T) {
 						if err := <-left; err != nil || time.Since(begin) < latency {
 							w.Errorf("the caller: %v after %v, want the token", err, time.Since(begin))
 						}
-						time.Sleep(begin.Add(limit + timeout + latency).Sub(time.Now())) // a token may have to be fetched to revoke it
+						if time.Sleep(limit + timeout - time.Since(begin)); as != nil {
+							time.Sleep(time.Minute) // tokens are fetched to revoke others
+						}
 						w.wantDead()
+						fetched := map[string]int{"client": 1, "user": 1, "renewal": 2, "nested": 1}[name]
+						if as != nil && name != "renewal" {
+							fetched++ // the client's token, which authenticates the revocations and then its own
+						}
+						if got := w.fetches(); got < fetched || got > fetched && name != "nested" || got > fetched+1 {
+							w.Errorf("%d token requests, want %d", got, fetched)
+						}
 						if err := w.cache.Shutdown(w.Context()); err != nil {
 							w.Errorf("the second Shutdown: %v", err)
 						}
@@ -408,6 +417,68 @@ func TestFetchThatOutlivesShutdownRevokesItsToken(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAllCallersOfAFetchThatOutlivesShutdownGetItsToken(t *testing.T) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 5 * time.Second}, nil, func(w *world) {
+		time.AfterFunc(time.Second, func() {
+			ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+			defer cancel()
+			_ = w.cache.Shutdown(ctx)
+		})
+		failed := 0
+		for _, o := range callers(many, w.cache.ClientCredentials(), background) {
+			if o.err != nil {
+				failed++
+			}
+		}
+		if failed > 0 {
+			w.Errorf("%d of %d callers got an error", failed, many)
+		}
+	})
+}
+
+func TestTokenThatComesAfterItsFlightAndShutdownIsRevoked(t *testing.T) {
+	timeout := func(cfg *tokencache.Config) { cfg.Timeout = time.Second }
+	inBubble(t, tokentest.Behavior{}, timeout, func(w *world) {
+		src := w.cache.Source(newScripted(func(context.Context, int64, *oauth2.Token) (*oauth2.Token, error) {
+			time.Sleep(10 * time.Second)
+			return hourToken("late"), nil
+		}))
+		go src.Token()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.Context(), 5*time.Second)
+		defer cancel()
+		if err := w.cache.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v", err)
+		}
+		time.Sleep(6 * time.Second)
+		requests := w.srv.Requests()
+		if len(requests) != 1 || requests[0].Form.Get("token") != "late" {
+			w.Errorf("the late token was not revoked: %d requests", len(requests))
+		}
+	})
+}
+
+func TestRevokeThatOutlivesShutdownLeavesNoToken(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, revokeAsClient, func(w *world) {
+		w.acceptRevocations()
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency = 5 * time.Second })
+		left := make(chan error, 1)
+		go func() { left <- alice.Revoke(w.Context()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		_ = w.cache.Shutdown(ctx)
+		if err := <-left; err != nil {
+			w.Errorf("Revoke: %v", err)
+		}
+		synctest.Wait()
+		w.wantDead()
+		w.wantFetches(2)
+	})
 }
 
 func TestFurtherShutdownWaitsForTheFetchesOfTheFirst(t *testing.T) {

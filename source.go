@@ -179,7 +179,7 @@ func (s *source) acquire(ctx context.Context) (*entry.Entry, error) {
 			return s.despite(ctx, err)
 		}
 		// An entry that died meanwhile has a successor, or needs one, unless closing the cache ended it.
-		if e != nil && (e.Alive() || s.core.flights.Closed() && !s.core.flights.Admits(ctx)) {
+		if e != nil && (e.Alive() || s.core.flights.Closed()) {
 			s.last.Store(e)
 			return e, nil
 		}

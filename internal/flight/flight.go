@@ -79,16 +79,14 @@ func (g *Group[V]) run(ctx context.Context, key string, fn func(context.Context,
 }
 
 // After runs fn on a goroutine for which the flight does not wait, but Drain does. f is the flight that ctx
-// belongs to. The context of fn has the time that a flight has, and ends with Stop.
+// belongs to. The context of fn has no timeout; it ends with Stop.
 func (g *Group[V]) After(ctx context.Context, f *Flight, fn func(context.Context)) {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	ctx, cancel := g.WithTimeout(ctx)
 	g.gate.stay(f.pass)
 	g.gate.stopToo(f.pass, stop)
 	go func() {
 		defer g.gate.leave(f.pass)
 		defer stop(nil)
-		defer cancel()
 		fn(ctx)
 	}()
 }

@@ -65,9 +65,9 @@ func TestStreamThatEndsWithoutAnAnswerIsSentOnce(t *testing.T) {
 						defer cancel()
 						ans, err := client.Do(ctx, req, now)
 						l := lost(t, ans, err)
-						// A request without a body that net/http wants to send again is stopped then, and what the
-						// server said is lost.
-						stopped := strings.Contains(err.Error(), "is not sent again")
+						// A request that is not given an empty body is stopped when net/http is about to send it
+						// again, and what the server said is lost.
+						stopped := body == "" && method != "GET" && method != "DELETE" && strings.Contains(err.Error(), "is not sent again")
 						if l.Reached != row.reached && !(stopped && l.Reached) {
 							t.Errorf("%v: reached %t, want %t", err, l.Reached, row.reached)
 						}
