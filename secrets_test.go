@@ -375,7 +375,7 @@ func TestEchoOfConfiguredFieldsStaysInside(t *testing.T) {
 						req := must(http.NewRequest("GET", "https://as.example.com/", nil))
 						_, sent := cache.Send(context.Background(), "step", req)
 						for _, err := range []error{err, sent} {
-							shown := fmt.Sprintf("%v %+v", err, must(json.Marshal(err)))
+							shown := fmt.Sprintf("%v %+v %s", err, err, must(json.Marshal(err)))
 							if e := (*tokencache.Error)(nil); errors.As(err, &e) {
 								shown += e.RequestID
 							}
