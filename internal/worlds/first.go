@@ -1,23 +1,24 @@
-package rejection_test
+package worlds
 
 import "time"
-
-// The rule that came first, without its locks. It passed the tests that it was made for, and fails
-// many of the worlds: so the table tells a good rule from a bad one.
 
 const (
 	unhealedAllowed = 2               // renewals that may fail to heal before the hold-off
 	firstHoldOff    = 2 * time.Second // each further hold-off lasts twice as long
 	longestHoldOff  = time.Minute
-	oldMemory       = 10 * time.Minute // after this long without an unhealed renewal all is forgotten
+	firstMemory     = 10 * time.Minute // after this long without an unhealed renewal all is forgotten
 	acceptedMost    = 64               // targets that are remembered to have accepted the current token
 )
 
-// An oldRule has the histories of keys and tokens.
-type oldRule map[*token]*oldHistory
+// First is the rule that came first. It passed the tests that it was made for and fails many of the
+// worlds: so the table tells a good rule from a bad one.
+func First(*client) rule { return first{} }
 
-// An oldHistory is shared by the successive tokens of a key after a rejection.
-type oldHistory struct {
+// first has the histories of tokens.
+type first map[*token]*firstHistory
+
+// A firstHistory is shared by the successive tokens of a key after a rejection.
+type firstHistory struct {
 	current  *token          // the token that the following is about
 	target   string          // whose next answer votes, while pending
 	pending  bool            // no vote was cast yet
@@ -28,25 +29,25 @@ type oldHistory struct {
 	accepted map[string]bool // targets that accepted current
 }
 
-func (r oldRule) renewed(next, prev *token, target string, now int64) {
-	h := r[prev]
+func (f first) renewed(next, prev *token, target string, now int64) {
+	h := f[prev]
 	if h == nil {
 		if target == "" {
 			return
 		}
-		h = &oldHistory{}
+		h = &firstHistory{}
 	}
 	h.decay(now)
 	h.revoked = h.accepted[target] && h.heldOff(now)
 	h.current, h.target, h.pending, h.accepted = next, target, target != "", map[string]bool{}
-	delete(r, prev)
+	delete(f, prev)
 	if h.pending || h.unhealed > 0 {
-		r[next] = h
+		f[next] = h
 	}
 }
 
-func (r oldRule) accepted(tok *token, target string, _, _ int64) {
-	h := r[tok]
+func (f first) accepted(tok *token, target string, _, _ int64) {
+	h := f[tok]
 	switch {
 	case h == nil || h.current != tok:
 	case h.pending && target == h.target:
@@ -55,14 +56,14 @@ func (r oldRule) accepted(tok *token, target string, _, _ int64) {
 			h.accept(target)
 			return
 		}
-		delete(r, tok)
+		delete(f, tok)
 	default:
 		h.accept(target)
 	}
 }
 
-func (r oldRule) rejected(tok *token, _ string, now int64) {
-	h := r[tok]
+func (f first) rejected(tok *token, _ string, now int64) {
+	h := f[tok]
 	if h == nil || h.current != tok || !h.pending {
 		return
 	}
@@ -76,21 +77,21 @@ func (r oldRule) rejected(tok *token, _ string, now int64) {
 	}
 }
 
-func (r oldRule) permits(tok *token, req *request, now int64) bool {
-	h := r[tok]
+func (f first) permits(tok *token, req *request, now int64) bool {
+	h := f[tok]
 	return h == nil || h.current != tok || !h.heldOff(now) || h.accepted[req.target]
 }
 
-func (h *oldHistory) accept(target string) {
+func (h *firstHistory) accept(target string) {
 	if len(h.accepted) < acceptedMost {
 		h.accepted[target] = true
 	}
 }
 
-func (h *oldHistory) decay(now int64) {
-	if h.unhealed > 0 && now-h.last > int64(oldMemory) {
+func (h *firstHistory) decay(now int64) {
+	if h.unhealed > 0 && now-h.last > int64(firstMemory) {
 		h.unhealed = 0
 	}
 }
 
-func (h *oldHistory) heldOff(now int64) bool { return h.unhealed >= unhealedAllowed && now < h.until }
+func (h *firstHistory) heldOff(now int64) bool { return h.unhealed >= unhealedAllowed && now < h.until }
