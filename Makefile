@@ -111,8 +111,8 @@ fuzz:
 		done <<< "$$targets"; \
 	done
 
-# bench runs tokencache side by side with other libraries; ONLY=NAME picks one part: behaviours, speed, users, day, or self,
-# the library's own benchmarks.
+# bench runs tokencache side by side with other libraries; ONLY=NAME picks one part: behaviours, rejections, speed, users,
+# day, or self, the library's own benchmarks.
 ONLY ?=
 SIDE_BY_SIDE := cd test/benchmarks && GOWORK=off go run .
 

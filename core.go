@@ -8,6 +8,7 @@ import (
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/fingerprint"
 	"github.com/tokencache/tokencache/internal/flight"
+	"github.com/tokencache/tokencache/internal/rejection"
 	"github.com/tokencache/tokencache/internal/spent"
 	"github.com/tokencache/tokencache/internal/testhook"
 )
@@ -31,6 +32,7 @@ type core struct {
 	failures   *failures                  // what is answered from memory
 	spent      *spent.Memory              // refresh tokens that must not be sent again
 	shelf      *entry.Shelf               // level 2
+	rejections rejection.Rule             // which 401s are a reason to renew
 	flights    flight.Group[*entry.Entry] // one fetch per key
 	shutdown   chan struct{}              // held by the Shutdown at work
 	unaccepted atomic.Int32               // tokens since the last one that authenticated a revocation

@@ -78,7 +78,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		return nil, err
 	}
 	if prev != nil {
-		e.Rejections.Follow(&prev.Rejections, w.target, clock.Monotonic())
+		c.rejections.Renewed(&e.Rejections, &prev.Rejections, w.target, clock.Monotonic())
 	}
 	c.publish(g.key(), e, prev, c.clock.Now())
 	c.revokeLate(ctx, f, e)

@@ -87,7 +87,7 @@ func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string)
 	if e == nil || e.AccessToken() != tok.AccessToken {
 		e, err = state.acquire(ctx) // it was replaced already
 	} else {
-		e.Rejections.Answered(target, true, clock.Monotonic())
+		state.core.rejections.Rejected(&e.Rejections, target, clock.Monotonic())
 		e, err = state.replace(ctx, e, target)
 	}
 	if err != nil {
@@ -108,8 +108,8 @@ func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 	if e == nil || e.AccessToken() != tok.AccessToken {
 		e = state.core.shelf.Current(state.key())
 	}
-	if e != nil && e.Rejections.OnTrial() && e.AccessToken() == tok.AccessToken {
-		e.Rejections.Answered(target, false, clock.Monotonic())
+	if e != nil && state.onTrial(e) && e.AccessToken() == tok.AccessToken {
+		state.accepted(e, target, sent)
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *Source) Reset(ctx context.Context) error {
 	failures.recovered(ctx, state.attempt(nil, nil))
 	failures.endOutage(ctx)
 	if e := core.shelf.Current(state.key()); e != nil {
-		e.Rejections.Reset()
+		core.rejections.Reset(&e.Rejections)
 	}
 	return nil
 }
@@ -251,12 +251,12 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 	}
 	if e.Alive() && !e.Renewing() {
 		now := c.clock.Now()
-		until := e.Rejections.HeldOff(target, now.Mono)
+		until, permitted := c.rejections.Permit(&e.Rejections, target, now.Mono)
 		method, place := splitTarget(target)
 		c.report.rejected(ctx, RejectionInfo{
-			Grant: s.info.Name, Subject: s.info.Subject, Method: method, Target: place, HeldOff: until > now.Mono,
+			Grant: s.info.Name, Subject: s.info.Subject, Method: method, Target: place, HeldOff: !permitted,
 		})
-		if until > now.Mono {
+		if !permitted {
 			end := now.Wall.Add(time.Duration(until - now.Mono)).Round(0)
 			return nil, &HeldOffError{Until: end, Err: errRejectedToo}
 		}
@@ -280,8 +280,15 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 	}
 }
 
+// onTrial reports whether it matters that requests with the token are accepted.
+func (s *source) onTrial(e *entry.Entry) bool { return s.core.rejections.OnTrial(&e.Rejections) }
+
+func (s *source) accepted(e *entry.Entry, target string, sent time.Time) {
+	s.core.rejections.Accepted(&e.Rejections, target, clock.MonotonicOf(sent), clock.Monotonic())
+}
+
 // errRejectedToo is why rejections are held off.
-var errRejectedToo = errors.New("tokencache: tokens that replaced rejected ones were rejected as well")
+var errRejectedToo = errors.New("tokencache: the API has rejected new tokens too, or many tokens in a short time")
 
 // splitTarget splits "METHOD origin/path". The method is empty if there is none.
 func splitTarget(target string) (method, place string) {

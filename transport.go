@@ -107,13 +107,17 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, refuse(req, err)
 	}
+	var sent time.Time
+	if state.onTrial(e) {
+		sent = time.Now()
+	}
 	resp, err := t.send(req, req.Body, e.Header(), spare)
 	if err != nil {
 		return nil, err
 	}
 	if !t.rejects(resp) {
-		if e.Rejections.OnTrial() {
-			e.Rejections.Answered(origin.Target(req), false, clock.Monotonic())
+		if state.onTrial(e) {
+			state.accepted(e, origin.Target(req), sent)
 		}
 		return resp, nil
 	}
@@ -174,7 +178,7 @@ type ownToken struct {
 func (o ownToken) header() string { return o.entry.Header() }
 
 func (o ownToken) rejected(ctx context.Context, target string) (carried, error) {
-	o.entry.Rejections.Answered(target, true, clock.Monotonic())
+	o.source.core.rejections.Rejected(&o.entry.Rejections, target, clock.Monotonic())
 	next, err := o.source.replace(ctx, o.entry, target)
 	return ownToken{o.source, next}, err
 }
@@ -186,8 +190,12 @@ func (o ownToken) repeated(send func() (*http.Response, error)) (*http.Response,
 	return send()
 }
 
-func (o ownToken) answered(target string, rejected bool, _ time.Time) {
-	o.entry.Rejections.Answered(target, rejected, clock.Monotonic())
+func (o ownToken) answered(target string, rejected bool, sent time.Time) {
+	if rejected {
+		o.source.core.rejections.Rejected(&o.entry.Rejections, target, clock.Monotonic())
+		return
+	}
+	o.source.accepted(o.entry, target, sent)
 }
 
 // A renewer is a source that can be told of rejections, as a *Source can: one that wraps it, say.

@@ -19,6 +19,10 @@ var start = time.Now()
 // cached token costs.
 func Monotonic() int64 { return int64(time.Since(start)) }
 
+// MonotonicOf returns the monotonic time of a reading of time.Now. That of the zero time.Time is before
+// every other.
+func MonotonicOf(t time.Time) int64 { return int64(t.Sub(start)) }
+
 // An Instant is one reading of both clocks.
 type Instant struct {
 	Mono int64 // monotonic time in nanoseconds

@@ -1,155 +1,164 @@
-// Package rejection is the rule that keeps a 401 from becoming a storm of token requests.
+// Package rejection is the rule that keeps 401s from becoming a storm of token requests. It is a state
+// machine: what APIs answered goes in, and whether a rejected token may be renewed comes out. It reads
+// no clock and does no I/O; times are monotonic, in nanoseconds, and passed by the caller.
 //
-// A renewal after a rejection is free as long as renewals heal: as long as the target that rejected
-// the old token accepts the new one. A target that rejects every token makes renewals that do not
-// heal. After the second of them the rejections of the key are in hold-off, and the 401 goes to the
-// caller. A token that is really revoked during the hold-off is noticed because a target that had
-// accepted it rejects it.
+// A target is the unit in which an API accepts or rejects, such as "GET https://host/path". What is
+// said of a key holds for the successive tokens of that key.
 //
-// Times are monotonic, in nanoseconds, and passed by the caller.
+//  1. Budget. A key may renew eight times at once, and once more every ten seconds. Every renewal that
+//     a rejection asked for is paid from it. The last two are for revocations that are proven (4).
+//  2. Vote. After such a renewal the next answer of the target that asked for it is the vote: the
+//     renewal has healed, or has not. While nobody has accepted the new token, the rejection of any
+//     other target is a vote as well. Renewals that did not heal are counted, and from the second on
+//     the key is in hold-off: 2 s, doubled by each further one, up to 60 s. One that heals ends the
+//     hold-off and the count, unless it was proven. All is forgotten ten minutes after the last
+//     renewal that did not heal.
+//  3. Without a hold-off, and with three or more left of the budget, every rejection is a reason to
+//     renew.
+//  4. Otherwise only a row is: the rejections of the current token since the last acceptance of a
+//     request that was sent after the row began. A row proves that the token was revoked by a
+//     rejections from targets of the set (6), or by 5·d different targets if anybody had accepted this
+//     token or the one before it. When it is eight seconds old, min(a, 2) rejections or five targets
+//     are enough.
+//  5. Numbers a and d are 1. Each proven renewal, whether it heals or not, doubles the one that proved
+//     it, a up to 32 and d up to 16. Both halve with every minute.
+//  6. Set. The last 64 targets that accepted the token. Its successor inherits it without the targets
+//     of the row.
+//  7. Origins, across keys. If a renewal did not heal and the key's count was 0, the key counts for the
+//     origin whose target asked. Any renewal that heals clears that count, ends (8), and resets the
+//     delay of (9).
+//  8. With five keys, or ten if it was broken within the last ten minutes, the origin is broken.
+//  9. While it is broken, all keys share one renewal per delay: 1 s, doubled by each renewal, up to
+//     60 s. Keys that have counted to two or more and whose token nobody has accepted share it always.
+//  10. Keys that the origin accepted since it was last found broken, or ever if it never was, do not
+//     need the shared renewal.
+//
+// What accepts a token is of interest only while the token is on trial: it replaced a rejected one, or
+// an origin is broken. All other tokens need no memory beyond a pointer.
 package rejection
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	unhealedAllowed = 2               // renewals that may fail to heal before the hold-off
-	firstHoldOff    = 2 * time.Second // each further hold-off lasts twice as long
-	longestHoldOff  = time.Minute
-	memory          = 10 * time.Minute // after this long without an unhealed renewal all is forgotten
-	acceptedMost    = 64               // targets that are remembered to have accepted the current token
+	budget       = 8                // renewals that are paid at most
+	refill       = 10 * time.Second // of one renewal
+	reserve      = 2                // renewals that are kept for proven revocations
+	unhealedMost = 2                // renewals that did not heal, before the hold-off
+	holdOffFirst = 2 * time.Second
+	holdOffMost  = time.Minute
+	memory       = 10 * time.Minute // after which what went wrong is forgotten
+
+	knownFirst  = 1 // rejections from targets of the set that prove a revocation
+	knownMost   = 32
+	rowTargets  = 5 // different targets that prove a revocation, times a factor
+	factorMost  = 16
+	rowAge      = 8 * time.Second // from which a row needs less
+	rowAgeKnown = 2
+	setSize     = 64
+
+	brokenKeys   = 5 // newly bad keys that show that an origin is broken
+	rebrokenKeys = 10
+	sharedFirst  = time.Second
+	sharedMost   = time.Minute
 )
 
 // A Record is what is known of one token's rejections. It is a part of the token's entry, and its
-// address identifies the token. The zero Record is that of a token that no rejection has asked for;
-// it is safe for concurrent use and must not be copied.
+// address identifies the token. The zero Record is that of a token that is not on trial. It must not
+// be copied.
 type Record struct{ history atomic.Pointer[history] }
 
-// A history is shared by the successive tokens of a key after a rejection.
-type history struct {
-	mu       sync.Mutex
-	current  *Record             // the token that the following is about
-	target   string              // whose next answer votes, while pending
-	pending  bool                // no vote was cast yet
-	revoked  bool                // the renewal was for a token revoked during a hold-off
-	unhealed int                 // renewals that did not heal
-	last     int64               // when the last of them was counted
-	until    int64               // rejections are held off until then
-	accepted map[string]struct{} // targets that accepted current
+// A Rule is the rule for all keys of a cache. The zero Rule is ready to use. It is safe for concurrent
+// use and must not be copied. Its methods do not block.
+type Rule struct {
+	origins origins
+	keys    atomic.Uint64 // numbers histories
 }
 
-// OnTrial reports whether the answers to this token's requests matter: whether Answered has to be
-// called for those that were accepted.
-func (r *Record) OnTrial() bool { return r.history.Load() != nil }
+// OnTrial reports whether acceptances of the token matter: whether Accepted has to be called.
+func (r *Rule) OnTrial(rec *Record) bool {
+	return rec.history.Load() != nil || r.origins.broken.Load() > 0
+}
 
-// Follow lets r inherit from the Record of the token that it replaces. target is whose rejection
-// asked for the renewal, or empty if none did.
-func (r *Record) Follow(prev *Record, target string, now int64) {
+// Accepted records that a target accepted a request with the token, which was sent at the given time.
+func (r *Rule) Accepted(rec *Record, target string, sent, now int64) {
+	t := parse(target)
+	h := rec.history.Load()
+	if h == nil || h.mark {
+		r.origins.mark(rec, h, t.origin, now)
+		return
+	}
+	healed, done := h.accept(rec, t, sent, now)
+	if healed {
+		r.origins.of(t.origin, now).healed(now)
+	}
+	if done && r.origins.broken.Load() == 0 {
+		rec.history.CompareAndSwap(h, nil)
+	}
+}
+
+// Rejected records that a target rejected a request with the token.
+func (r *Rule) Rejected(rec *Record, target string, now int64) {
+	h := rec.history.Load()
+	if h == nil && r.origins.broken.Load() == 0 {
+		return
+	}
+	h = r.own(rec, now)
+	t := parse(target)
+	if asker, newly := h.reject(rec, t, now); newly {
+		r.origins.of(asker.origin, now).bad(h.id, now)
+	}
+}
+
+// Permit decides whether a rejection of the token by target, which was recorded before, is a reason to
+// renew it. If it is not, Permit returns until when at most that holds if nothing else happens. Several callers may be permitted to renew
+// the same token: they are expected to share one renewal.
+func (r *Rule) Permit(rec *Record, target string, now int64) (until int64, ok bool) {
+	h := rec.history.Load()
+	if h == nil && r.origins.broken.Load() == 0 {
+		return now, true
+	}
+	h = r.own(rec, now)
+	return h.permit(rec, r.origins.of(parse(target).origin, now), now)
+}
+
+// Renewed records that next is the token that has replaced prev. target is whose rejection asked for
+// it, or empty if none did.
+func (r *Rule) Renewed(next, prev *Record, target string, now int64) {
 	h := prev.history.Load()
-	if h == nil {
-		if target == "" {
-			return
-		}
-		h = &history{}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.decay(now)
-	_, h.revoked = h.accepted[target]
-	h.revoked = h.revoked && h.heldOff(now)
-	h.current, h.target, h.pending, h.accepted = r, target, target != "", nil
-	if h.pending || h.unhealed > 0 {
-		r.history.Store(h)
-	}
-}
-
-// Answered records what a target answered to a request with this token.
-func (r *Record) Answered(target string, rejected bool, now int64) {
-	h := r.history.Load()
-	if h == nil {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	switch {
-	case h.current != r: // the token was replaced meanwhile
-	case rejected:
-		h.reject(now)
-	case h.pending && target == h.target:
-		h.heal(target)
-	default:
-		h.accept(target)
-	}
-}
-
-// HeldOff returns until when a rejection of this token by target is not a reason to renew it; a time
-// that is not after now if it is one.
-func (r *Record) HeldOff(target string, now int64) int64 {
-	h := r.history.Load()
-	if h == nil {
-		return now
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.current != r || !h.heldOff(now) {
-		return now
-	}
-	if _, revoked := h.accepted[target]; revoked {
-		return now
-	}
-	return h.until
-}
-
-// Reset forgets everything about the token.
-func (r *Record) Reset() { r.history.Store(nil) }
-
-// reject casts the vote against a renewal: the target itself rejects the new token, or somebody does
-// before the target has answered.
-func (h *history) reject(now int64) {
-	if !h.pending {
+	case target == "" && h == nil:
+		return
+	case target == "" && h.mark:
+		next.history.Store(h)
 		return
 	}
-	h.decay(now)
-	h.pending = false
-	h.unhealed++
-	h.last = now
-	if h.unhealed >= unhealedAllowed {
-		delay := firstHoldOff << min(h.unhealed-unhealedAllowed, 10)
-		h.until = now + int64(min(delay, longestHoldOff))
-	}
+	h = r.own(prev, now)
+	h.renew(next, prev, target, now)
+	next.history.Store(h)
 }
 
-// heal casts the vote for a renewal. One in the middle of a hold-off says nothing about the targets
-// that caused the hold-off.
-func (h *history) heal(target string) {
-	h.pending = false
-	if h.revoked {
-		h.accept(target)
-		return
-	}
-	h.unhealed = 0
-	h.current.history.Store(nil)
+// Reset forgets what is known of the token's key, and of all origins.
+func (r *Rule) Reset(rec *Record) {
+	rec.history.Store(nil)
+	r.origins.reset()
 }
 
-func (h *history) accept(target string) {
-	if len(h.accepted) >= acceptedMost {
-		return
+// own returns the token's history, which it makes if there is none.
+func (r *Rule) own(rec *Record, now int64) *history {
+	for {
+		old := rec.history.Load()
+		if old != nil && !old.mark {
+			return old
+		}
+		h := &history{id: r.keys.Add(1), current: rec, fullAt: now, shared: now}
+		if old != nil {
+			h.accepted, h.seen = true, []sighting{old.seen[0]}
+		}
+		if rec.history.CompareAndSwap(old, h) {
+			return h
+		}
 	}
-	if h.accepted == nil {
-		h.accepted = make(map[string]struct{})
-	}
-	h.accepted[target] = struct{}{}
-}
-
-func (h *history) decay(now int64) {
-	if h.unhealed > 0 && now-h.last > int64(memory) {
-		h.unhealed = 0
-	}
-}
-
-func (h *history) heldOff(now int64) bool {
-	return h.unhealed >= unhealedAllowed && now < h.until
 }

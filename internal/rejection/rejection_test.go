@@ -2,438 +2,698 @@ package rejection_test
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/tokencache/tokencache/internal/rejection"
 )
 
-// A key is a token with its successors, and a clock that only a test advances.
+const (
+	a = "GET https://api/a"
+	b = "GET https://api/b"
+)
+
+// A clock is a time that passes when the test says so. It begins at a negative time, as it does in a
+// testing/synctest bubble.
+type clock struct{ now int64 }
+
+func newClock() *clock { return &clock{-int64(20 * time.Hour)} }
+
+func (c *clock) wait(d time.Duration) { c.now += int64(d) }
+
+// A key is a key of a cache under the rule, with its current token.
 type key struct {
 	*testing.T
-	now     int64
+	*clock
+	rule    *rejection.Rule
 	current *rejection.Record
 }
 
-// underRule runs a test at several times: the monotonic clock may be below zero.
-func underRule(t *testing.T, test func(k *key)) {
-	t.Helper()
-	for _, now := range []int64{0, -int64(time.Second), -int64(24 * time.Hour), int64(24 * time.Hour), math.MinInt64 / 2} {
-		t.Run(time.Duration(now).String(), func(t *testing.T) {
-			test(&key{t, now, new(rejection.Record)})
-		})
+func newKey(t *testing.T) *key {
+	return &key{t, newClock(), new(rejection.Rule), new(rejection.Record)}
+}
+
+// another returns another key of the same cache.
+func (k *key) another() *key {
+	return &key{k.T, k.clock, k.rule, new(rejection.Record)}
+}
+
+// accept has targets accept the token.
+func (k *key) accept(targets ...string) {
+	for _, target := range targets {
+		k.rule.Accepted(k.current, target, k.now, k.now)
 	}
 }
 
-func (k *key) sleep(d time.Duration) { k.now += int64(d) }
-
-// renew replaces the token. target is whose rejection asked for it, empty for none.
-func (k *key) renew(target string) (before *rejection.Record) {
-	before, k.current = k.current, new(rejection.Record)
-	k.current.Follow(before, target, k.now)
-	return before
+// reject has a target reject the token, and reports whether that is a reason to renew it.
+func (k *key) reject(target string) bool {
+	k.rule.Rejected(k.current, target, k.now)
+	_, ok := k.rule.Permit(k.current, target, k.now)
+	return ok
 }
 
-func (k *key) accept(target string) { k.current.Answered(target, false, k.now) }
-
-// reject has a target reject the current token, and reports whether that renewed it.
-func (k *key) reject(target string) (renewed bool) {
-	k.current.Answered(target, true, k.now)
-	if k.current.HeldOff(target, k.now) > k.now {
-		return false
-	}
-	k.renew(target)
-	return true
+// renew replaces the token because a target rejected it; none did if target is empty.
+func (k *key) renew(target string) {
+	next := new(rejection.Record)
+	k.rule.Renewed(next, k.current, target, k.now)
+	k.current = next
 }
 
-// rejectAll is reject, and the target rejects the new token as well.
-func (k *key) rejectAll(target string) (renewed bool) {
-	renewed = k.reject(target)
-	if renewed {
-		k.current.Answered(target, true, k.now)
-	}
-	return renewed
-}
-
-// want checks whether a rejection by target would be a reason to renew the token.
-func (k *key) want(what, target string, renewal bool) {
+// want has a target reject the token and renews it if that is a reason; which is checked.
+func (k *key) want(what, target string, want bool) {
 	k.Helper()
-	if got := k.current.HeldOff(target, k.now) <= k.now; got != renewal {
-		k.Errorf("%s: %s may renew: %t, want %t", what, target, got, renewal)
+	got := k.reject(target)
+	if got != want {
+		k.Errorf("%s: got renewal %v, want %v", what, got, want)
+	}
+	if got {
+		k.renew(target)
 	}
 }
 
-func (k *key) wantOnTrial(what string, want bool) {
+// fail has a target reject the token, with a renewal, and the new token: a renewal that does not heal.
+func (k *key) fail(target string) {
 	k.Helper()
-	if got := k.current.OnTrial(); got != want {
-		k.Errorf("%s: on trial: %t, want %t", what, got, want)
-	}
+	k.want("renewal that does not heal", target, true)
+	k.rule.Rejected(k.current, target, k.now)
 }
 
-// heldOff brings the key into its first hold-off, of two seconds.
-func (k *key) heldOff() {
+// holdOff brings the key into hold-off, with a token that target rejects.
+func (k *key) holdOff(target string) {
 	k.Helper()
-	for i, want := range []bool{true, true, false, false} {
-		if got := k.rejectAll("/broken"); got != want {
-			k.Errorf("rejection %d: renewed %t, want %t", i+1, got, want)
-		}
+	k.fail(target)
+	k.fail(target)
+}
+
+// wait and heal is a revocation that a renewal heals.
+func (k *key) heal(target string) {
+	k.Helper()
+	k.want("renewal that heals", target, true)
+	k.accept(target)
+}
+
+func targets(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf("GET https://api/%d", i))
+	}
+	return all
+}
+
+func TestTokenThatReplacedNothingIsNotOnTrial(t *testing.T) {
+	k := newKey(t)
+	if k.rule.OnTrial(k.current) {
+		t.Error("a first token is on trial")
+	}
+	k.accept(a)
+	k.renew("")
+	if k.rule.OnTrial(k.current) {
+		t.Error("a token that replaced an expired one is on trial")
+	}
+	k.heal(a)
+	if !k.rule.OnTrial(k.current) {
+		t.Error("a token that replaced a rejected one is not on trial")
+	}
+	k.wait(10 * time.Second)
+	k.accept(a)
+	if k.rule.OnTrial(k.current) {
+		t.Error("a token is on trial although everything is as it was")
 	}
 }
 
-func TestTokenThatNoRejectionAskedForIsNotOnTrial(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.wantOnTrial("the zero Record", false)
-		k.accept("/fine")
-		k.current.Answered("/broken", true, k.now)
-		k.wantOnTrial("answered", false)
-		k.want("answered", "/broken", true)
-		k.renew("")
-		k.wantOnTrial("renewed in time", false)
-		k.want("renewed in time", "/broken", true)
-	})
-}
-
-func TestRenewalsAreHeldOffWhenTwoHaveNotHealed(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.want("held off", "/broken", false)
-		k.want("held off", "/other", false)
-		k.wantOnTrial("held off", true)
-	})
-}
-
-func TestHoldOffDoublesUpToAMinute(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60, 60} {
-			k.sleep(seconds*time.Second - 1)
-			if k.rejectAll("/broken") {
-				k.Errorf("renewed a nanosecond before %d seconds are over", seconds)
-			}
-			k.sleep(1)
-			if !k.rejectAll("/broken") {
-				k.Errorf("not renewed after %d seconds", seconds)
-			}
-			k.want("right after", "/broken", false)
-		}
-	})
-}
-
-func TestCountOfUnhealedRenewalsIsForgotten(t *testing.T) {
+// Every reason to remember a key keeps its token on trial.
+func TestTokenStaysOnTrial(t *testing.T) {
 	for _, row := range []struct {
-		wait time.Duration
-		free int // renewals until the next hold-off
-	}{{10 * time.Minute, 1}, {10*time.Minute + 1, 2}} {
-		underRule(t, func(k *key) {
-			k.heldOff()
-			k.sleep(row.wait)
-			for i := range 4 {
-				if got := k.rejectAll("/broken"); got != (i < row.free) {
-					k.Errorf("rejection %d after %v: renewed %t", i+1, row.wait, got)
-				}
-			}
-		})
-	}
-}
-
-// Nobody may answer for long after a renewal.
-func TestCountOfUnhealedRenewalsIsForgottenBeforeALateVote(t *testing.T) {
-	for wait, want := range map[time.Duration]bool{10 * time.Minute: false, 10*time.Minute + 1: true} {
-		underRule(t, func(k *key) {
-			k.rejectAll("/broken") // the first
-			k.reject("/broken")    // the second, whose vote comes late
-			k.sleep(wait)
-			k.current.Answered("/broken", true, k.now)
-			k.want(fmt.Sprint("after ", wait), "/broken", want)
-		})
-	}
-}
-
-// A renewal in time does not bring a forgotten count back, and its token is on trial no longer.
-func TestForgottenCountEndsTheTrial(t *testing.T) {
-	for wait, want := range map[time.Duration]bool{10 * time.Minute: true, 10*time.Minute + 1: false} {
-		underRule(t, func(k *key) {
-			k.heldOff()
-			k.sleep(wait)
-			k.renew("")
-			k.wantOnTrial(fmt.Sprint("after ", wait), want)
-		})
-	}
-}
-
-func TestVotesOnARenewal(t *testing.T) {
-	type answer struct {
-		target   string
-		rejected bool
-	}
-	for _, row := range []struct {
-		name    string
-		answers []answer
-		healed  bool
-		counted bool // as a renewal that did not heal
+		name string
+		run  func(k *key)
+		wait time.Duration // until it is over
 	}{
-		{"none", nil, false, false},
-		{"its target accepts", []answer{{"/a", false}}, true, false},
-		{"its target rejects", []answer{{"/a", true}}, false, true},
-		{"another target accepts", []answer{{"/b", false}}, false, false},
-		{"another target rejects", []answer{{"/b", true}}, false, true},
-		{"others accept, then its target", []answer{{"/b", false}, {"/c", false}, {"/a", false}}, true, false},
-		{"others accept, its target rejects", []answer{{"/b", false}, {"/a", true}}, false, true},
-		{"another rejects before its target accepts", []answer{{"/b", true}, {"/a", false}}, false, true},
-		{"several reject", []answer{{"/a", true}, {"/b", true}, {"/a", true}, {"/a", true}}, false, true},
-		{"its target rejects after it accepted", []answer{{"/a", false}, {"/a", true}}, true, false},
+		{"the budget is not full", func(k *key) { k.heal(a); k.heal(a) }, 20 * time.Second},
+		{"a renewal did not heal", func(k *key) { k.fail(a) }, 10*time.Minute + 1},
+		{"nobody has voted", func(k *key) { k.reject(a); k.renew(a) }, 0},
+		{"proofs are more expensive", func(k *key) { k.holdOff(a); k.accept(b); k.want("proven", b, true); k.accept(b) }, 10*time.Minute + 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			underRule(t, func(k *key) {
-				k.rejectAll("/broken") // one more that does not heal, and the hold-off begins
-				k.renew("/a")
-				for _, a := range row.answers {
-					k.current.Answered(a.target, a.rejected, k.now)
-				}
-				k.wantOnTrial("voted", !row.healed)
-				k.want("voted", "/x", !row.counted)
-			})
+			k := newKey(t)
+			row.run(k)
+			if row.wait > 0 {
+				k.wait(row.wait - 1)
+			}
+			k.accept("GET https://api/other")
+			if !k.rule.OnTrial(k.current) {
+				t.Fatal("it is not on trial any more")
+			}
+			k.wait(2)
+			k.accept("GET https://api/other")
+			if row.wait > 0 && k.rule.OnTrial(k.current) {
+				t.Error("it is still on trial")
+			}
 		})
 	}
 }
 
-// After healing the key is as if nothing had happened.
-func TestHealingForgetsTheCount(t *testing.T) {
-	underRule(t, func(k *key) {
-		for i := range 4 {
-			k.rejectAll("/broken")
-			if !k.reject("/fine") {
-				k.Errorf("round %d: not renewed", i)
-			}
-			k.accept("/fine")
-			k.wantOnTrial("healed", false)
-		}
-		k.heldOff()
-	})
+func TestBudget(t *testing.T) {
+	k := newKey(t)
+	for i := range 6 {
+		k.want(fmt.Sprint("revocation ", i), a, true)
+		k.accept(a, b)
+	}
+	k.want("with two left", "GET https://api/new", false)
+	k.accept(a)
+	k.want("proven, with two left", a, true)
+	k.accept(a, b)
+	k.reject(a)
+	k.want("proven by two rejections, with one left", b, true)
+	k.accept(targets(64)...)
+	for range 32 {
+		k.want("with nothing left", "GET https://api/0", false)
+	}
+	k.wait(10*time.Second - 1)
+	k.want("just before there is one", "GET https://api/0", false)
+	k.wait(1)
+	k.want("proven, with one", "GET https://api/0", true)
+	k.accept(a)
+	k.wait(30*time.Second - 1)
+	k.want("just before there are three", "GET https://api/new", false)
+	k.accept(a)
+	k.wait(1)
+	k.want("with three", "GET https://api/new", true)
 }
 
-// A successor may be made while the vote is cast, from what its predecessor knew.
-func TestHealingForgetsTheCountForPredecessorsToo(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.sleep(2 * time.Second)
-		before := k.renew("/broken")
-		k.accept("/broken")
-		k.current = before
+// A budget that was not used does not grow.
+func TestBudgetIsBounded(t *testing.T) {
+	k := newKey(t)
+	k.heal(a)
+	k.wait(time.Hour)
+	for range 6 {
+		k.heal(a)
+	}
+	k.want("with two left", b, false)
+}
+
+func TestOtherRenewalsCostNothing(t *testing.T) {
+	k := newKey(t)
+	k.heal(a)
+	for range 20 {
 		k.renew("")
-		k.wantOnTrial("after healing", false)
-	})
+	}
+	for range 5 {
+		k.heal(a)
+	}
+	k.want("with two left", b, false)
 }
 
-// The cost of the rule is paid by keys that have been rejected.
-func TestTokenThatNoRejectionAskedForCostsNothing(t *testing.T) {
-	before, after := new(rejection.Record), new(rejection.Record)
-	if got := testing.AllocsPerRun(100, func() {
-		after.Follow(before, "", 0)
-		after.Answered("/fine", false, 0)
-		after.HeldOff("/fine", 0)
-	}); got != 0 {
-		t.Errorf("%v allocations, want none", got)
+func TestHoldOffGrows(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	for _, seconds := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+		end, ok := k.rule.Permit(k.current, a, k.now)
+		if want := k.now + int64(seconds*time.Second); ok || end != want {
+			t.Fatalf("hold-off of %d s: got %d s, %v", seconds, (end-k.now)/int64(time.Second), ok)
+		}
+		k.wait(seconds*time.Second - 1)
+		k.want("just before its end", a, false)
+		k.wait(1)
+		k.fail(a)
 	}
 }
 
-func TestAnswersToAReplacedTokenDoNotCount(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.rejectAll("/broken")
-		before := k.renew("/a")
-		before.Answered("/a", true, k.now)
-		k.want("a late rejection", "/x", true)
-		before.Answered("/a", false, k.now)
-		k.wantOnTrial("a late acceptance", true)
-		k.current.Answered("/a", true, k.now)
-		k.want("a rejection", "/x", false)
-
-		before.Answered("/b", false, k.now)
-		k.want("accepted the replaced token", "/b", false)
-		if before.HeldOff("/b", k.now) > k.now {
-			t.Error("the replaced token is held off, but asking for its successor costs nothing")
-		}
-	})
+// If nobody accepts a token whose predecessor was accepted, a second revocation may be the cause.
+func TestHoldOffOfATokenThatReplacedAnAcceptedOne(t *testing.T) {
+	k := newKey(t)
+	for range 4 {
+		k.fail(a)
+		k.wait(time.Minute)
+	}
+	k.accept(b)
+	k.fail(b)
+	k.wait(8*time.Second - 1)
+	k.want("just before its end", b, false)
+	k.wait(1)
+	k.fail(b)
+	k.wait(8 * time.Second)
+	k.want("when nobody had accepted the one before either", b, false)
 }
 
-func TestTokenIsTakenForRevokedByATargetThatAcceptedIt(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.accept("/fine")
-		k.want("accepted", "/fine", true)
-		k.want("another", "/other", false)
-		k.want("another", "/broken", false)
-		k.want("none", "", false)
-
-		if !k.reject("/fine") {
-			k.Fatal("a revoked token is not renewed")
-		}
-		k.want("before the vote", "/fine", false)
-		k.accept("/fine")
-		k.wantOnTrial("healed in the hold-off", true)
-		k.want("healed in the hold-off", "/broken", false)
-		k.want("healed in the hold-off", "/fine", true)
-		k.sleep(2*time.Second - 1)
-		k.want("until its end", "/broken", false)
-		k.sleep(1)
-		k.want("after its end", "/broken", true)
-	})
+func TestHealingEndsTheHoldOff(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.wait(2 * time.Second)
+	k.heal(a)
+	k.fail(b)
+	k.want("after one that did not heal", b, true)
 }
 
-// A target that stops accepting costs one renewal, and prolongs the hold-off.
-func TestAcceptedTargetThatBreaks(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.accept("/fine")
-		if !k.rejectAll("/fine") || k.rejectAll("/fine") {
-			k.Error("want one renewal")
-		}
-		k.sleep(4*time.Second - 1)
-		k.want("the hold-off has doubled", "/fine", false)
-		k.sleep(1)
-		k.want("at its end", "/fine", true)
-	})
+func TestProvenRenewalDoesNotEndTheHoldOff(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.accept(b)
+	k.want("proven", b, true)
+	k.accept(b)
+	k.want("in the hold-off", a, false)
 }
 
-func TestRenewalAfterTheHoldOffHeals(t *testing.T) {
-	for wait, healed := range map[time.Duration]bool{2*time.Second - 1: false, 2 * time.Second: true} {
-		underRule(t, func(k *key) {
-			k.heldOff()
-			k.accept("/fine")
-			k.sleep(wait)
-			k.reject("/fine")
-			k.accept("/fine")
-			k.wantOnTrial(fmt.Sprint("after ", wait), !healed)
+func TestVote(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		vote func(k *key)
+		bad  bool
+	}{
+		{"the asker accepts", func(k *key) { k.accept(a) }, false},
+		{"the asker rejects", func(k *key) { k.reject(a) }, true},
+		{"another target rejects", func(k *key) { k.reject(b) }, true},
+		{"another target accepts, and then rejects", func(k *key) { k.accept(b); k.reject(b) }, false},
+		{"another target accepts, and the asker rejects", func(k *key) { k.accept(b); k.reject(a) }, true},
+		{"the asker accepts, and then rejects", func(k *key) { k.accept(a); k.reject(a) }, false},
+		{"the asker rejects the token before", func(k *key) {
+			k.rule.Rejected(new(rejection.Record), a, k.now)
+		}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			k := newKey(t)
+			k.fail(b) // one more is a hold-off
+			k.want("asking", a, true)
+			row.vote(k)
+			k.wait(time.Second)
+			k.accept("GET https://api/fine") // ends the row
+			if k.reject("GET https://api/new") == row.bad {
+				t.Errorf("renewed %v", !row.bad)
+			}
 		})
 	}
 }
 
-// A renewal may have been asked for just before the hold-off began. Its target has not accepted the
-// token, so the token was not revoked, and the renewal heals like any other.
-func TestRenewalAskedForBeforeTheHoldOffHeals(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.accept("/fine")
-		k.renew("/other")
-		k.accept("/other")
-		k.wantOnTrial("healed", false)
-	})
-}
-
-// The renewal of a token that was revoked does not excuse the one after it.
-func TestRenewalAfterARevocationHealsAgain(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.accept("/fine")
-		k.reject("/fine")
-		k.accept("/fine")
-		k.sleep(2 * time.Second)
-		k.reject("/broken")
-		k.accept("/broken")
-		k.wantOnTrial("healed", false)
-	})
-}
-
-func TestAcceptedTargetsAreThoseOfTheCurrentToken(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		k.accept("/fine")
-		k.renew("")
-		k.wantOnTrial("renewed in time", true)
-		k.want("renewed in time", "/fine", false)
-		k.want("renewed in time", "/broken", false)
-		k.current.Answered("/broken", true, k.now)
-		k.sleep(2 * time.Second)
-		k.want("a renewal that no rejection asked for has no vote", "/broken", true)
-	})
-}
-
-func TestTargetsThatAcceptedAreBounded(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.heldOff()
-		for range 2 {
-			for i := range 100 {
-				k.accept(fmt.Sprint("/fine/", i))
-			}
+// The row proves a revocation by targets that had accepted the token, and each proof needs twice as
+// many as the one before, until a minute has passed.
+func TestProofByKnownTargets(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	for i, need := range []int{1, 2, 4} {
+		k.accept(targets(5)...)
+		k.want("a target that has not accepted it", b, false)
+		k.want("a target that rejects all along", a, false)
+		k.accept("GET https://api/0")
+		for range need - 1 {
+			k.want(fmt.Sprint("proof ", i, ", too few"), "GET https://api/0", false)
 		}
-		for i := range 100 {
-			k.want("target", fmt.Sprint("/fine/", i), i < 64)
-		}
-	})
+		k.want(fmt.Sprint("proof ", i), "GET https://api/0", true)
+	}
+	k.accept(targets(5)...)
+	k.wait(2 * time.Minute)
+	k.fail(a)
+	k.accept(b)
+	k.want("two minutes later", b, false)
+	k.want("two minutes later, twice", b, true)
 }
 
-func TestResetForgetsTheRejections(t *testing.T) {
-	underRule(t, func(k *key) {
-		for range 3 {
-			k.heldOff()
-			k.current.Reset()
-			k.wantOnTrial("reset", false)
-			k.want("reset", "/broken", true)
-			k.renew("")
-			k.wantOnTrial("renewed after the reset", false)
+func TestProofByManyTargets(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.accept("GET https://api/fine")
+	for i, need := range []int{5, 10} {
+		for n, target := range targets(need) {
+			k.want(fmt.Sprintf("proof %d, target %d", i, n+1), fmt.Sprintf("%s/of/%d", target, i), n+1 == need)
 		}
-	})
-}
-
-// The renewal in time of a token whose trial has not ended ends it: there is nothing to count.
-func TestRenewalInTimeEndsATrialWithoutAVote(t *testing.T) {
-	underRule(t, func(k *key) {
-		k.reject("/a")
-		before := k.renew("")
-		k.wantOnTrial("renewed in time", false)
-		before.Answered("/a", true, k.now)
-		k.heldOff()
-	})
-}
-
-func TestConcurrentRejectionsAreOneVote(t *testing.T) {
-	k := &key{T: t, current: new(rejection.Record)}
-	for round, held := range []bool{false, true} {
-		k.renew("/broken")
-		var all sync.WaitGroup
-		for range 16 {
-			all.Go(func() {
-				k.current.Answered("/broken", true, k.now)
-				k.current.HeldOff("/broken", k.now)
-			})
-		}
-		all.Wait()
-		k.want(fmt.Sprint("round ", round), "/broken", !held)
+		k.accept("GET https://api/fine")
 	}
 }
 
-// Answers come in while a token is renewed again and again. The last hold-off is that of a key that
-// nothing but its last token has a say in.
+func TestSameTargetIsOne(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.accept("GET https://api/fine")
+	for _, target := range targets(4) {
+		for range 5 {
+			k.want("four targets", target, false)
+		}
+	}
+}
+
+// If nobody has ever accepted the token or the one before it, the API may be broken.
+func TestNoProofByManyTargetsWithoutAnAcceptance(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	for _, target := range targets(20) {
+		k.want("nobody has accepted it", target, false)
+	}
+	k.wait(2 * time.Second)
+	k.want("after the hold-off", a, true)
+	k.accept(b)
+	k.rule.Rejected(k.current, a, k.now)
+	k.renew("")
+	for n, target := range targets(5) {
+		k.want("the one before was accepted", target, n == 4)
+	}
+}
+
+func TestRowEndsWithAnAcceptedRequestThatWasSentLater(t *testing.T) {
+	for name, row := range map[string]struct {
+		sent time.Duration
+		want bool
+	}{"before": {-1, true}, "at the same time": {0, false}, "after": {1, false}} {
+		t.Run(name, func(t *testing.T) {
+			k := newKey(t)
+			k.holdOff(a)
+			k.accept("GET https://api/fine")
+			k.wait(time.Second / 2)
+			begin := k.now
+			for _, target := range targets(4) {
+				k.want("four targets", target, false)
+				k.wait(time.Millisecond)
+			}
+			k.rule.Accepted(k.current, "GET https://api/slow", begin+int64(row.sent), k.now)
+			k.want("a fifth", "GET https://api/4", row.want)
+		})
+	}
+}
+
+func TestOldRowNeedsLess(t *testing.T) {
+	for age, want := range map[time.Duration]bool{8*time.Second - 1: false, 8 * time.Second: true} {
+		k := newKey(t)
+		k.holdOff(a)
+		for _, need := range []int{1, 2, 4, 8} {
+			k.accept(b)
+			for i := range need {
+				k.want(fmt.Sprint("proof by ", need), b, i+1 == need)
+			}
+		}
+		k.accept(b) // from now on 16 are needed, and the budget is two
+		k.want("first", b, false)
+		k.wait(age)
+		k.want(fmt.Sprint("second, after ", age), b, want)
+	}
+}
+
+func TestOldRowOfManyTargetsNeedsFive(t *testing.T) {
+	for age, want := range map[time.Duration]bool{8*time.Second - 1: false, 8 * time.Second: true} {
+		k := newKey(t)
+		for range 6 { // the budget is two from now on
+			k.heal(a)
+		}
+		for n, target := range targets(5) {
+			k.want("five", target, n == 4)
+		}
+		k.accept("GET https://api/0")
+		for _, target := range targets(20)[10:] {
+			k.want("of ten that are needed", target, false)
+			k.accept("GET https://api/0")
+		}
+		for _, target := range targets(14)[10:] {
+			k.want("four", target, false)
+		}
+		k.wait(age)
+		k.want(fmt.Sprint("a fifth, after ", age), "GET https://api/14", want)
+	}
+}
+
+func TestSetIsTheLast64AndIsInheritedWithoutTheRow(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.accept(targets(100)...)
+	k.accept(targets(100)[40:]...) // those that are in it stay in their places
+	k.want("the 65th from the end", "GET https://api/35", false)
+	k.accept("GET https://api/99")
+	k.want("the 64th from the end", "GET https://api/36", true)
+	k.want("in the row before", "GET https://api/36", false)
+	k.want("not in it", "GET https://api/37", false)
+	k.want("not in it, twice", "GET https://api/37", true)
+}
+
+func TestPermitOfAReplacedToken(t *testing.T) {
+	k := newKey(t)
+	old := k.current
+	k.holdOff(a)
+	if _, ok := k.rule.Permit(old, a, k.now); !ok {
+		t.Error("a rejection of a replaced token is held off; its successor is there")
+	}
+}
+
+func TestAllIsForgottenAfterTenMinutes(t *testing.T) {
+	for wait, want := range map[time.Duration]bool{10 * time.Minute: false, 10*time.Minute + 1: true} {
+		k := newKey(t)
+		k.holdOff(a)
+		k.wait(wait)
+		k.fail(a)
+		k.want(fmt.Sprint("after ", wait), a, want)
+	}
+}
+
+func TestReset(t *testing.T) {
+	k := newKey(t)
+	k.holdOff(a)
+	k.rule.Reset(k.current)
+	k.want("after Reset", a, true)
+}
+
+// breakOrigin makes keys newly bad, and returns them.
+func breakOrigin(k *key, n int) (keys []*key) {
+	k.Helper()
+	for range n {
+		other := k.another()
+		other.fail(a)
+		keys = append(keys, other)
+	}
+	return keys
+}
+
+func TestBrokenOriginSharesOneRenewalPerDelay(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 4)
+	k.another().fail(a) // the fifth
+	k.another().fail(a) // the first that is shared
+	for _, seconds := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		end, ok := k.rule.Permit(k.another().current, a, k.now)
+		if want := k.now + int64(seconds*time.Second); ok || end != want {
+			t.Fatalf("delay of %d s: got %d s, %v", seconds, (end-k.now)/int64(time.Second), ok)
+		}
+		k.wait(seconds*time.Second - 1)
+		k.another().want("just before", a, false)
+		k.wait(1)
+		k.another().fail(a)
+	}
+}
+
+func TestFourKeysDoNotBreakAnOrigin(t *testing.T) {
+	k := newKey(t)
+	keys := breakOrigin(k, 4)
+	keys[0].fail(a) // not newly bad
+	for range 3 {
+		k.another().want("another key", a, true)
+	}
+}
+
+func TestHealedRenewalMendsAnOrigin(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 4)
+	k.another().heal(a) // the count begins anew
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	k.another().want("broken", a, false)
+	k.wait(time.Second)
+	k.another().heal(a)
+	breakOrigin(k, 9)
+	k.another().want("nine keys within ten minutes", a, true)
+	breakOrigin(k, 1)
+	k.wait(time.Second)
+	k.another().fail(a)
+	k.another().want("ten keys within ten minutes", a, false)
+}
+
+func TestOriginThatWasBrokenLongAgoBreaksWithFive(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	k.another().heal(a)
+	k.wait(10*time.Minute + 1)
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	k.another().want("another key", a, false)
+}
+
+// A token that the origin accepts after all shows that the renewal has helped.
+func TestLateAcceptanceMendsAnOrigin(t *testing.T) {
+	k := newKey(t)
+	keys := breakOrigin(k, 5)
+	k.another().fail(a)
+	k.another().want("broken", a, false)
+	keys[0].accept("GET https://elsewhere/")
+	k.another().want("accepted elsewhere", a, false)
+	keys[0].accept(b)
+	k.another().want("accepted", a, true)
+}
+
+func TestKeysThatABrokenOriginAcceptsAreExempt(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	first, later, elsewhere := k.another(), k.another(), k.another()
+	for _, other := range []*key{first, later} {
+		if !k.rule.OnTrial(other.current) {
+			t.Fatal("an origin is broken, and a token is not on trial")
+		}
+		other.accept(b)
+	}
+	elsewhere.accept("GET https://elsewhere/")
+	elsewhere.want("accepted elsewhere", a, false)
+	later.renew("")
+	first.fail(a)
+	later.fail(a)
+	k.another().want("not accepted", a, false)
+}
+
+func TestAcceptancesBeforeItBrokeDoNotCount(t *testing.T) {
+	k := newKey(t)
+	k.heal(a)
+	k.wait(time.Second)
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	k.want("accepted before", a, false)
+	k.accept(b)
+	k.want("accepted since", a, true)
+}
+
+func TestHopelessKeysShareEvenIfTheOriginIsNotBroken(t *testing.T) {
+	k := newKey(t)
+	other := k.another()
+	k.holdOff(a)
+	other.holdOff(a)
+	k.wait(2 * time.Second)
+	k.fail(a)
+	other.want("another has used the shared renewal", a, false)
+	k.another().want("a key that is not hopeless", a, true)
+	k.wait(time.Second)
+	other.want("a second later", a, true)
+}
+
+func TestOtherOriginsAreNotConcerned(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	for _, target := range []string{"GET https://api:8443/a", "GET http://api/a", "https://api2/op"} {
+		k.another().want(target, target, true)
+	}
+	for _, target := range []string{"POST https://api/b?x", "https://api/service/Method", "GET https://api"} {
+		k.another().want(target, target, false)
+	}
+}
+
+func TestBrokenOriginIsForgottenAfterTenMinutes(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	k.wait(10 * time.Minute)
+	k.another().accept(a)
+	if !k.rule.OnTrial(new(rejection.Record)) {
+		t.Error("forgotten after ten minutes")
+	}
+	k.wait(1)
+	k.another().accept(a)
+	if k.rule.OnTrial(new(rejection.Record)) {
+		t.Error("not forgotten after more than ten minutes")
+	}
+}
+
+func TestResetForgetsOrigins(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	k.another().fail(a)
+	k.rule.Reset(new(rejection.Record))
+	k.another().want("after Reset", a, true)
+	if k.rule.OnTrial(new(rejection.Record)) {
+		t.Error("an origin is still broken")
+	}
+}
+
+// Callers that are permitted to renew the same token share one renewal, and the shared one too.
+func TestPermissionIsForTheToken(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	one, other := k.another(), k.another()
+	for range 3 {
+		if !one.reject(a) {
+			t.Error("not permitted again")
+		}
+		other.want("the other key", a, false)
+	}
+}
+
+func TestOriginsAreBounded(t *testing.T) {
+	k := newKey(t)
+	breakOrigin(k, 5)
+	for i := range 200 {
+		k.wait(time.Millisecond)
+		k.another().fail(fmt.Sprintf("GET https://%d/", i))
+	}
+	k.another().want("forgotten", a, true)
+	if k.rule.OnTrial(new(rejection.Record)) {
+		t.Error("a forgotten origin is still broken")
+	}
+}
+
+func TestOriginsOfAKeyAreBounded(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		k := newKey(t)
+		k.heal(a)
+		breakOrigin(k, 5)
+		k.another().fail(a)
+		k.accept(b)
+		for i := range 8 {
+			k.wait(time.Millisecond)
+			k.accept(fmt.Sprintf("GET https://%d/", i))
+			if i == 3 && again {
+				k.accept(b)
+			}
+		}
+		k.want(fmt.Sprint("accepted again ", again), a, again)
+	}
+}
+
+// Whatever the targets are, a key costs a few kilobytes, and nothing if it was never rejected.
+func TestMemoryIsBounded(t *testing.T) {
+	if size := unsafe.Sizeof(rejection.Record{}); size != 8 {
+		t.Errorf("a Record has %d bytes, want 8", size)
+	}
+	k := newKey(t)
+	k.holdOff(a)
+	grow := func(n int) {
+		for i := range n {
+			k.accept(fmt.Sprintf("GET https://%d/%d", i%100, i))
+			k.reject(fmt.Sprintf("GET https://api/rejected/%d", i))
+		}
+	}
+	grow(10_000)
+	if got := testing.AllocsPerRun(10, func() { k.accept(a) }); got > 0 {
+		t.Errorf("an acceptance allocates %v times", got)
+	}
+	if got := rejection.SizeOf(k.current); got > 4096 {
+		t.Errorf("a key costs %d bytes", got)
+	}
+}
+
+// The rule is used from many goroutines at once.
 func TestConcurrentUse(t *testing.T) {
-	k := &key{T: t, current: new(rejection.Record)}
-	records := make([]*rejection.Record, 100)
-	for i := range records {
-		records[i] = new(rejection.Record)
-	}
-	var all sync.WaitGroup
-	for caller := range 4 {
-		all.Go(func() {
-			for i, r := range records {
-				target := fmt.Sprint("/", i%7)
-				if r.OnTrial() {
-					r.Answered(target, (i+caller)%2 == 0, int64(i))
+	var rule rejection.Rule
+	var group sync.WaitGroup
+	shared := new(rejection.Record)
+	for i := range 8 {
+		group.Go(func() {
+			rec := new(rejection.Record)
+			for n := range int64(500) {
+				target := targets(10)[n%10]
+				for _, r := range []*rejection.Record{rec, shared} {
+					if rule.OnTrial(r) {
+						rule.Accepted(r, target, n-1, n)
+					}
+					rule.Rejected(r, a, n)
+					if _, ok := rule.Permit(r, a, n); ok && r == rec {
+						rec = new(rejection.Record)
+						rule.Renewed(rec, r, a, n)
+					}
 				}
-				r.HeldOff(target, int64(i))
-				if caller == 0 && i%10 == 0 {
-					r.Reset()
+				if n%100 == int64(i) {
+					rule.Reset(rec)
 				}
 			}
 		})
 	}
-	all.Go(func() {
-		for i, r := range records[1:] {
-			r.Follow(records[i], fmt.Sprint("/", i%7), int64(i))
-		}
-	})
-	all.Wait()
-	k.current = records[len(records)-1]
-	k.current.Reset()
-	k.heldOff()
+	group.Wait()
 }

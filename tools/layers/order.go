@@ -21,7 +21,7 @@ var order = []string{
 // testsOnly lists the packages of internal/ that exist for tests: only tests and the packages of
 // this list may import them. They may import any package of internal/, and simulation may import the
 // other packages of the module as well.
-var testsOnly = []string{"simulation", "rawhttp2", testhook}
+var testsOnly = []string{"simulation", "worlds", "rawhttp2", testhook}
 
 // testhook is the package of testsOnly that the root package imports too, to set the hooks.
 const testhook = "testhook"

@@ -1,0 +1,202 @@
+package rejection
+
+import (
+	"hash/maphash"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// originsMost is how many origins are remembered.
+const originsMost = 64
+
+// origins is what is known of all origins, across keys. Only what has rejected renewed tokens is
+// remembered.
+type origins struct {
+	broken atomic.Int32 // how many are broken
+	mu     sync.Mutex   // guards what follows
+	all    map[uint64]*origin
+}
+
+// of returns the state of an origin.
+func (os *origins) of(id uint64, now int64) *origin {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	if o := os.all[id]; o != nil {
+		return o
+	}
+	if os.all == nil {
+		os.all = make(map[uint64]*origin)
+	}
+	if len(os.all) >= originsMost {
+		os.drop()
+	}
+	o := &origin{id: id, broken: &os.broken, began: math.MinInt64, ended: math.MinInt64, next: now, used: now}
+	os.all[id] = o
+	return o
+}
+
+// drop forgets the origin that was in use least recently.
+func (os *origins) drop() {
+	var least *origin
+	used := func(o *origin) int64 { o.mu.Lock(); defer o.mu.Unlock(); return o.used }
+	for _, o := range os.all {
+		if least == nil || used(o) < used(least) {
+			least = o
+		}
+	}
+	least.forget()
+	delete(os.all, least.id)
+}
+
+func (os *origins) reset() {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	for _, o := range os.all {
+		o.forget()
+	}
+	os.all = nil
+}
+
+// mark notes that a broken origin accepted a token that is not on trial otherwise.
+func (os *origins) mark(rec *Record, old *history, id uint64, now int64) {
+	os.mu.Lock()
+	o := os.all[id]
+	os.mu.Unlock()
+	if o == nil {
+		return
+	}
+	if m := o.accepts(now); m != nil {
+		rec.history.CompareAndSwap(old, m)
+	}
+}
+
+// An origin is what is known of one origin.
+type origin struct {
+	id     uint64
+	broken *atomic.Int32 // counts the broken ones
+
+	mu       sync.Mutex // guards what follows
+	newlyBad []uint64   // keys that count for it
+	isBroken bool
+	began    int64    // when it was last found broken
+	ended    int64    // when that ended
+	mark     *history // of the keys that it has accepted since, and that are not on trial otherwise
+	delay    int64    // between shared renewals
+	next     int64    // when the next one is due
+	used     int64    // when it was last bad, or shared a renewal
+}
+
+// bad records that a key is newly bad: the renewal of its token has not healed, and no renewal before
+// it had failed to.
+func (o *origin) bad(key uint64, now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now-o.used > int64(memory) {
+		o.newlyBad = nil
+	}
+	o.used = now
+	if o.isBroken || slices.Contains(o.newlyBad, key) {
+		return
+	}
+	o.newlyBad = append(o.newlyBad, key)
+	need := brokenKeys
+	if o.ended != math.MinInt64 && now-o.ended <= int64(memory) {
+		need = rebrokenKeys
+	}
+	if len(o.newlyBad) >= need {
+		o.isBroken, o.began, o.newlyBad = true, now, nil
+		o.mark = &history{mark: true, seen: []sighting{{o.id, now}}}
+		o.broken.Add(1)
+	}
+}
+
+// healed records that a renewal has healed.
+func (o *origin) healed(now int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end(now)
+	o.newlyBad, o.delay = nil, int64(sharedFirst)
+	o.next = min(o.next, now+o.delay)
+}
+
+// end ends the time in which it is broken.
+func (o *origin) end(now int64) {
+	if o.isBroken {
+		o.isBroken, o.ended = false, now
+		o.broken.Add(-1)
+	}
+}
+
+// accepts returns the mark of keys that the origin has accepted while it was broken; nil if it is not.
+func (o *origin) accepts(now int64) *history {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.isBroken && now-o.used > int64(memory) {
+		o.end(now)
+	}
+	if !o.isBroken {
+		return nil
+	}
+	return o.mark
+}
+
+// state reports whether the origin is broken, and since when it is or last was.
+func (o *origin) state() (broken bool, began int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.isBroken, o.began
+}
+
+// share takes the renewal that all keys share, or returns when the next one is due.
+func (o *origin) share(now int64) (until int64, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now < o.next {
+		return o.next, false
+	}
+	if o.delay == 0 || now-o.next > int64(memory) {
+		o.delay = int64(sharedFirst)
+	}
+	o.used = now
+	o.next = now + o.delay
+	o.delay = min(2*o.delay, int64(sharedMost))
+	return now, true
+}
+
+func (o *origin) nextShared() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next
+}
+
+// forget ends what is known, because nobody will ask any more.
+func (o *origin) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end(o.used)
+}
+
+// A target is the hash of one, and of its origin.
+type target struct{ id, origin uint64 }
+
+var seed = maphash.MakeSeed()
+
+// parse hashes a target: "METHOD origin/path", or "origin/operation".
+func parse(s string) target {
+	place := s
+	if _, rest, ok := strings.Cut(s, " "); ok {
+		place = rest
+	}
+	end := len(place)
+	begin := 0
+	if i := strings.Index(place, "://"); i >= 0 {
+		begin = i + len("://")
+	}
+	if i := strings.IndexByte(place[begin:], '/'); i >= 0 {
+		end = begin + i
+	}
+	return target{maphash.String(seed, s), maphash.String(seed, place[:end])}
+}
