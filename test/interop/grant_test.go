@@ -33,6 +33,7 @@ func TestPasswordIsSentOnceAndTokensAreRenewedByRefresh(t *testing.T) {
 	client := alice.Client()
 	s.post(client)
 	for range rounds {
+		s.reset(alice)
 		s.revokeAccessTokens()
 		concurrently(callers, func(int) { s.post(client) })
 	}

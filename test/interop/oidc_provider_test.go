@@ -64,6 +64,7 @@ func TestOIDCProviderSessionSurvivesRotationUnderConcurrentCallers(t *testing.T)
 	session := cache.Session("session-1", first)
 	for round := range rotations {
 		current := p.get(session)
+		p.reset(session)
 		byServer := round%2 == 1
 		if byServer {
 			p.revokeAccessToken(current.AccessToken)

@@ -268,9 +268,18 @@ func (s *server) reject(src *tokencache.Source, tok *oauth2.Token) *oauth2.Token
 	return next
 }
 
+// reset has the cache forget the renewals before, which are bounded.
+func (s *server) reset(src *tokencache.Source) {
+	s.Helper()
+	if err := src.Reset(context.Background()); err != nil {
+		s.Error(err)
+	}
+}
+
 // renew replaces the source's token as if the API had rejected it, and had accepted the new one.
 func (s *server) renew(src *tokencache.Source) {
 	s.Helper()
+	s.reset(src)
 	src.Accepted(s.reject(src, s.get(src)), s.target(), time.Now())
 }
 

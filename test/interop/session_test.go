@@ -38,6 +38,7 @@ func TestSessionSurvivesRotationUnderConcurrentCallers(t *testing.T) {
 	session := cache.Session("session-1", first)
 	for round := range rotations {
 		current := s.get(session)
+		s.reset(session)
 		if round%2 == 1 {
 			s.revokeAccessTokens()
 		}
