@@ -71,8 +71,8 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // returns the token that replaces it. [Transport] calls it; other protocols do so themselves. target is
 // what the request was for, the unit in which an API accepts or rejects: "GET https://host/path", or
 // "https://host/operation" for protocols without methods. Whatever an API rejects, it causes few token
-// requests: if renewals do not help, or there are too many, Rejected returns an error that wraps
-// [ErrHeldOff], and the token stays in use.
+// requests: if renewals do not help, or there are too many (eight at once, then one every ten seconds),
+// Rejected returns an error that wraps [ErrHeldOff], and the token stays in use.
 //
 // It blocks until the token is renewed, or ctx ends. Other errors are as for [Source.TokenContext].
 func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string) (*oauth2.Token, error) {
@@ -96,9 +96,9 @@ func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string)
 	return e.Token(), nil
 }
 
-// Accepted says that an API accepted a token in a request that was sent at the given time. It tells
-// [Source.Rejected] apart a revoked token from an API that rejects every token. It costs nothing for a
-// token that did not replace a rejected one, and does not block.
+// Accepted says that an API accepted a token in a request that was sent at the given time, as time.Now
+// returned it. It tells [Source.Rejected] apart a revoked token from an API that rejects every token.
+// It costs nothing for a token that did not replace a rejected one, and does not block.
 func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 	state, err := s.load()
 	if err != nil || tok == nil {
