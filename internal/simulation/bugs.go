@@ -19,12 +19,13 @@ type Bug struct {
 	Name   string
 	Breaks Invariant
 
-	client func(http.RoundTripper) http.RoundTripper // around Config.HTTPClient's transport
-	api    func(http.RoundTripper) http.RoundTripper // around Transport.Base, of each request anew
-	config func(*tokencache.Config)
-	wall   func() time.Time // in place of the history's wall clock
-	token  tokenFunc        // in place of Source.TokenContext
-	grant  func(tokencache.Grant) tokencache.Grant
+	client  func(http.RoundTripper) http.RoundTripper // around Config.HTTPClient's transport
+	api     func(http.RoundTripper) http.RoundTripper // around Transport.Base, of each request anew
+	config  func(*tokencache.Config)
+	wall    func() time.Time // in place of the history's wall clock
+	token   tokenFunc        // in place of Source.TokenContext
+	forgets bool             // Source.Reset before every call
+	grant   func(tokencache.Grant) tokencache.Grant
 }
 
 // A tokenFunc returns a token for a key.
@@ -60,6 +61,7 @@ var Bugs = []Bug{
 	{Name: "Revoke revokes nothing", Breaks: revokedByRevoke, config: revokesNothing},
 	{Name: "replaced tokens are not revoked", Breaks: allRevoked, client: revokesNewestOnly},
 	{Name: "the last byte of a body is missing", Breaks: bodyIntact, api: changing(truncateBody)},
+	{Name: "renewals are not charged to the budget", Breaks: withinBudget, forgets: true},
 	{Name: "a closed cache answers with another error", Breaks: closedIsClosed, token: hidesErrClosed},
 }
 

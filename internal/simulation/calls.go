@@ -32,6 +32,9 @@ func (w *world) call(s step) {
 
 func (w *world) act(ctx context.Context, s step) error {
 	src := w.source(s.key)
+	if w.bug.forgets {
+		_ = src.Reset(ctx)
+	}
 	switch s.what {
 	case "token":
 		tok, err := w.token(ctx, s.key, src)
@@ -59,6 +62,7 @@ func (w *world) act(ctx context.Context, s step) error {
 		return w.revoke(ctx, s.key, src)
 	case "Reset":
 		w.judge.reset(s.key)
+		defer w.judge.refilled(s.key)
 		return src.Reset(ctx)
 	case "log in again":
 		if w.history.keys[s.key].kind == kindSession {

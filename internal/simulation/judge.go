@@ -31,6 +31,7 @@ const (
 	allRevoked      Invariant = "Shutdown revokes every live token or counts it in its error"
 	bodyIntact      Invariant = "bodies arrive whole, and at most twice"
 	closedIsClosed  Invariant = "a closed cache answers with ErrClosed"
+	withinBudget    Invariant = "rejections cause eight renewals at once, and then one every ten seconds"
 	revokedByRevoke Invariant = "Revoke leaves no live token"
 )
 
@@ -52,6 +53,7 @@ type judge struct {
 	delivered  map[string]time.Time  // when the answer with a token arrived
 	excused    map[string]time.Time  // by key: an error of Revoke covers tokens issued until then
 	requests   map[string]int        // how often an API request was sent, by number
+	full       map[string]time.Time  // by key: when the budget of renewals is full again
 	closed     time.Time             // when the first Shutdown began
 }
 
@@ -64,6 +66,7 @@ func newJudge(h *History, srv *tokentest.Server, wall *wallClock) *judge {
 		violations: map[Invariant]string{}, tokens: map[string]*seenToken{}, underWay: map[string]int{},
 		consumed: map[string]bool{}, refused: map[login]int{}, wrong: map[login]int{},
 		delivered: map[string]time.Time{}, excused: map[string]time.Time{}, requests: map[string]int{},
+		full: map[string]time.Time{},
 	}
 }
 

@@ -33,6 +33,7 @@ func NewHistory(seed uint64) *History {
 	}
 	h.planSteps(r)
 	h.planRepeats(&dice{rand.New(rand.NewPCG(seed, 2))})
+	h.planTraffic(&dice{rand.New(rand.NewPCG(seed, 3))})
 	return h
 }
 
@@ -87,6 +88,19 @@ func (h *History) planRepeats(r *dice) {
 	for i := range h.steps {
 		if s := &h.steps[i]; s.what == "token" && r.chance(25) {
 			s.repeats, s.gap = 2+r.IntN(8), r.about(15*time.Millisecond)
+		}
+	}
+}
+
+// planTraffic lets some requests go on for a while, so that an API can reject many. It has dice of its
+// own, too.
+func (h *History) planTraffic(r *dice) {
+	for i := range h.steps {
+		switch s := &h.steps[i]; s.what {
+		case "GET", "POST", "Rejected":
+			if r.chance(8) {
+				s.repeats, s.gap = 8+r.IntN(12), r.about(200*time.Millisecond)
+			}
 		}
 	}
 }

@@ -116,9 +116,10 @@ func (w *world) watch() tokencache.Hooks {
 		}
 	}
 	return tokencache.Hooks{
-		NewToken: func(_ context.Context, _ tokencache.FetchInfo, tok *oauth2.Token) error {
+		NewToken: func(_ context.Context, f tokencache.FetchInfo, tok *oauth2.Token) error {
 			time.Sleep(w.history.config.hookLatency)
 			w.judge.published(tok.AccessToken)
+			w.judge.paid(f, tok.AccessToken)
 			panics()
 			return nil
 		},
