@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,7 @@ type core struct {
 	report     *reporter                  // tells hooks and log
 	endpoint   *endpoint                  // the authorization server
 	failures   *failures                  // what is answered from memory
-	spent      *spent.Memory              // refresh tokens that must not be sent again
+	spent      *spent.Memory              // what became of refresh tokens
 	shelf      *entry.Shelf               // level 2
 	flights    flight.Group[*entry.Entry] // one fetch per key
 	shutdown   chan struct{}              // held by the Shutdown at work
@@ -39,6 +40,15 @@ type core struct {
 func (c *core) close() {
 	c.flights.Close()
 	c.shelf.Recheck()
+}
+
+// attemptOf returns the attempt that ctx belongs to, or nil.
+func (c *core) attemptOf(ctx context.Context) *attempt {
+	if f := c.flights.Of(ctx); f != nil {
+		a, _ := f.State.(*attempt)
+		return a
+	}
+	return nil
 }
 
 func init() {
