@@ -52,11 +52,11 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	if prev == nil && w.seen != nil && w.seen.Alive() {
 		prev = w.seen
 	}
-	if anew {
-		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(g.savedToken().RefreshToken))
-	}
 	a := g.attempt(prev)
 	a.session, a.rejected = g.session(c.spent), w.reason == reasonRejected
+	if anew && c.spent.Try(a.session, g.id, g.savedToken().RefreshToken, now.Mono) {
+		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(g.savedToken().RefreshToken))
+	}
 	f.State = a
 	replaced := prev.Full()
 	if anew || prev == nil {
@@ -79,9 +79,6 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	}
 	if err := flight.Sleep(ctx, prev.Wait()); err != nil {
 		return nil, err
-	}
-	if anew {
-		c.spent.Try(a.session, g.id, replaced.RefreshToken, now.Mono)
 	}
 	e, err := c.askGrant(ctx, f, g, a, w.reason, replaced)
 	if err != nil {
@@ -257,7 +254,7 @@ func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 	}
 	saved := g.savedToken()
 	if saved == nil || saved.RefreshToken == "" || e.RefreshToken() == saved.RefreshToken ||
-		c.spent.Knows(g.session(c.spent), g.id, saved.RefreshToken) {
+		c.spent.Spent(saved.RefreshToken) || c.spent.Knows(g.session(c.spent), g.id, saved.RefreshToken) {
 		g.known.Store(true)
 		return true
 	}

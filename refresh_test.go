@@ -429,7 +429,39 @@ func TestNewLoginTakesOverFromATokenInDoubt(t *testing.T) {
 	})
 }
 
-// The hold-off is of the token, not of the session's source.
+func TestNewRefreshTokenIsTriedAtOnce(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{"500": serverError, "lost": lostBefore, "invalid_request": invalidRequest} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				old := w.cache.Session("session", w.login())
+				w.srv.Fail("token", 1, fault)
+				_, _ = old.Token()
+				fresh := w.login()
+				if got, want := w.token(w.cache.Session("session", fresh)), w.token(old); got != want {
+					w.Error("the sources of a session do not share its token")
+				}
+			})
+		})
+	}
+}
+
+// Sources of two tokens that both fail do not end each other's hold-off.
+func TestTwoLoginsThatFailAreHeldOff(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		saved := [2]*oauth2.Token{w.login(), w.login()}
+		w.srv.Fail("token", -1, serverError)
+		for i := range 600 {
+			if _, err := w.cache.Session("session", saved[i%2]).Token(); err == nil || refused(err) {
+				w.Fatalf("got %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := w.fetches() - 2; got > 60 {
+			w.Errorf("%d token requests in a minute", got)
+		}
+	})
+}
+
 func TestRevokeEndsATokenInDoubt(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()

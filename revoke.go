@@ -63,7 +63,7 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 		c.spent.Settle(e.RefreshToken())
 		if !c.endpoint.canRevoke() {
 			e.Kill()
-			done[e.AccessToken()] = errNoRevokeURL
+			done[""] = errNoRevokeURL
 			continue
 		}
 		if len(c.revokeTokens(ctx, e, done)) > 0 {

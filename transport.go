@@ -187,6 +187,9 @@ func (o ownToken) repeated(send func() (*http.Response, error)) (*http.Response,
 }
 
 func (o ownToken) answered(target string, rejected bool, _ time.Time) {
+	if rejected {
+		o.entry.Reject()
+	}
 	o.entry.Rejections.Answered(target, rejected, clock.Monotonic())
 }
 

@@ -46,13 +46,17 @@ func (m *Memory) ID(name string) ID {
 	return ID(key.Sum(m.salt))
 }
 
-// Try remembers that the source with the given key tries to begin a session with a saved token.
-func (m *Memory) Try(id, key ID, token string, now int64) {
+// Try remembers that the source with the given key tries to begin a session with a saved token, and
+// reports whether it does so for the first time.
+func (m *Memory) Try(id, key ID, token string, now int64) (first bool) {
 	hash := m.salt.Hash(token)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, forgotten := m.session(id, now).login(hash, short(key))
+	s := m.session(id, now)
+	first = s.find(hash, short(key)) < 0
+	_, forgotten := s.login(hash, short(key))
 	m.forget(forgotten)
+	return first
 }
 
 // Begin remembers that a session begins with a saved token, in place of those that were tried before.

@@ -138,9 +138,13 @@ func TestWhichSavedTokenIsANewLogin(t *testing.T) {
 			}
 		}
 	}
-	m.Try(id, one, "first", 0)
-	m.Try(id, one, "second", 0)
-	m.Try(id, one, "third", 0)
+	for _, first := range []bool{true, false} {
+		for _, token := range []string{"first", "second", "third"} {
+			if got := m.Try(id, one, token, 0); got != first {
+				t.Errorf("%s is tried for the first time: %t", token, got)
+			}
+		}
+	}
 	wantKnown("while all are tried", map[string]bool{"first": false, "second": false, "third": false})
 	m.Begin(id, one, "second", 0)
 	wantKnown("after the second has begun", map[string]bool{"first": true, "second": true, "third": false, "fourth": false})
