@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -314,6 +315,33 @@ func TestRefusalOfSomethingElseEndsNoSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A request that was certainly not sent leaves no doubt.
+func TestRefreshTokenIsSentAgainOnceTheServerCanBeReached(t *testing.T) {
+	var down atomic.Bool
+	refusing := func(cfg *tokencache.Config) {
+		transport := cfg.HTTPClient.Transport.(*http.Transport).Clone()
+		dial := transport.DialContext
+		transport.DisableKeepAlives = true
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if down.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return dial(ctx, network, address)
+		}
+		cfg.HTTPClient = &http.Client{Transport: transport}
+	}
+	inBubble(t, rotating, refusing, func(w *world) {
+		src := w.cache.Session("session", w.login())
+		down.Store(true)
+		if _, err := src.Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %v, want ErrUnavailable", err)
+		}
+		down.Store(false)
+		time.Sleep(time.Second)
+		w.token(src)
+	})
 }
 
 // grants returns the grant types of the token requests after the first n.

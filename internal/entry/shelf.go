@@ -102,7 +102,7 @@ func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, lives := remember(e, prev, now)
-	all := without(s.remembered(key, now.Mono), r, e, now.Mono)
+	all := without(s.remembered(key, now.Mono), r, e)
 	if lives {
 		all = append(all, r)
 	}
@@ -122,18 +122,18 @@ func remember(e, prev *Entry, now clock.Instant) (r remembrance, lives bool) {
 
 // without returns what is left to remember of all, beside the latest and the current entry, which stand
 // for the tokens that they have too.
-func without(all []remembrance, latest remembrance, current *Entry, now int64) (left []remembrance) {
+func without(all []remembrance, latest remembrance, current *Entry) (left []remembrance) {
 	logins := 1
 	for _, r := range slices.Backward(all) {
 		if r.orphaned && r.Owner().Kept {
 			logins++
 		}
-		if r.orphaned && (r.refresh == current.refresh || latest.orphaned && r.refresh == latest.refresh ||
+		if r.orphaned && (r.refresh == current.refresh || r.refresh == latest.refresh ||
 			r.Owner().Kept && logins > keptMost) {
 			r.until, r.orphaned = r.ends, false // its access token is left
 		}
 		repeated := !r.orphaned && r.header == latest.header && r.until <= latest.until
-		if !repeated && r.until >= now {
+		if !repeated {
 			left = append(left, r)
 		}
 	}

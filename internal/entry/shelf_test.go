@@ -326,6 +326,19 @@ func TestEachSupersededTokenIsRememberedOnce(t *testing.T) {
 	})
 }
 
+// A session that cannot be revoked is retired again and again.
+func TestRetiredTokenIsRememberedOnce(t *testing.T) {
+	onRack(t, func(r *rack) {
+		for range 3 {
+			saved := &oauth2.Token{AccessToken: "a", RefreshToken: "saved"}
+			r.Retire("key", entry.NewRefresh(saved, entry.Owner{Kept: true}), r.clock.Now())
+		}
+		if got := r.superseded(); !slices.Equal(got, []string{"saved"}) {
+			r.Errorf("%q are remembered, want one", got)
+		}
+	})
+}
+
 // The same access token can come with another refresh token.
 func TestAnotherRefreshTokenOfTheSameAccessTokenIsRemembered(t *testing.T) {
 	onRack(t, func(r *rack) {
@@ -363,7 +376,7 @@ func TestRefusedEntryLeavesWhenItHasEndedAtTheServer(t *testing.T) {
 		e, endless := r.newEntry("r", lifetime), r.newEntry("s", 0)
 		r.Publish("key", e, nil, r.clock.Now())
 		r.Publish("endless", endless, nil, r.clock.Now())
-		r.Expire("key", endless, r.clock.Now()) // is not current
+		r.Expire("key", r.newEntry("t", lifetime), r.clock.Now()) // is not current
 		r.Expire("endless", endless, r.clock.Now())
 		r.Expire("key", e, r.clock.Now())
 		time.Sleep(lifetime + 2*time.Second)

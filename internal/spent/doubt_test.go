@@ -78,7 +78,11 @@ func TestFailureOfTheServerNeitherPausesNorEndsAnEarlierDoubt(t *testing.T) {
 
 func TestThirdUnclearAnswerInARowIsARefusal(t *testing.T) {
 	inDoubt(t, func(m *spent.Memory, now func() clock.Instant, pause func() time.Duration) {
-		for range 2 {
+		others := []func(){
+			func() { m.Fail("token", errFailed) },
+			func() { m.Lose("token", errFailed, now()) },
+		}
+		for _, other := range others {
 			for i, want := range []time.Duration{1, 10} {
 				if m.Unclear("token", errFailed, now()) {
 					t.Fatalf("answer %d is a refusal", i+1)
@@ -87,7 +91,8 @@ func TestThirdUnclearAnswerInARowIsARefusal(t *testing.T) {
 					t.Errorf("pause %d: %v, want %v", i+1, got, want*time.Second)
 				}
 			}
-			m.Fail("token", errFailed) // is something else: it begins anew
+			other() // it begins anew
+			pause()
 		}
 		for i := range 3 {
 			if got := m.Unclear("token", errFailed, now()); got != (i == 2) {

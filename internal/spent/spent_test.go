@@ -121,6 +121,10 @@ func TestTokensOfTheLastLoginsAreRememberedForGood(t *testing.T) {
 	for i := range loginsMost {
 		m.Begin(id, one, numbered("later", i), 0)
 	}
+	oldest := 9*spentMost + loginsMost // the 16 logins that were spent have taken the place of as many tokens
+	if !m.Spent(numbered("token", oldest)) || m.Spent(numbered("token", oldest-1)) {
+		t.Error("a login that was never spent has taken the place of a spent token")
+	}
 	if m.Spent("unspent") || m.Knows(id, one, "unspent") {
 		t.Error("a login that was never spent is remembered after 16 others")
 	}
@@ -150,9 +154,12 @@ func TestWhichSavedTokenIsANewLogin(t *testing.T) {
 	wantKnown("after the second has begun", map[string]bool{"first": true, "second": true, "third": false, "fourth": false})
 	m.Begin(id, one, "third", 0)
 	wantKnown("after the third has begun", map[string]bool{"first": true, "second": true, "third": true})
-	if m.Knows(id, two, "third") || m.Spent("third") {
+	if m.Knows(id, two, "third") || m.Spent("third") || !m.Try(id, two, "third", 0) {
 		t.Error("a source with other scopes has not begun with it, and may send it")
 	}
+	m.Try(id, one, "fourth", 0)
+	m.Begin(id, two, "fifth", 0)
+	wantKnown("after another source has begun with the fifth", map[string]bool{"fourth": false, "fifth": false})
 }
 
 func TestEndedSessionSpendsTheTokensOfItsSource(t *testing.T) {
