@@ -168,17 +168,14 @@ func (c *core) beforeRefresh(ctx context.Context, a *attempt, refresh string) (r
 }
 
 // refreshed keeps the refresh token when the answer has no other (RFC 6749 section 6), and remembers
-// that it is spent when it was replaced.
+// that it is spent when it was replaced. A token that the server issues is not in doubt.
 func (c *core) refreshed(a *attempt, refresh string, tok *oauth2.Token) {
-	c.spent.Settle(tok.RefreshToken)
-	if refresh == "" {
-		return
-	}
 	if tok.RefreshToken == "" {
 		tok.RefreshToken = refresh
 	}
-	c.spent.Settle(refresh)
-	if tok.RefreshToken != refresh {
+	c.spent.Settle(tok.RefreshToken)
+	if refresh != "" && tok.RefreshToken != refresh {
+		c.spent.Settle(refresh)
 		c.spend(a, refresh, nil)
 	}
 }

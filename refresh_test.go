@@ -372,6 +372,21 @@ func TestPasswordComesBeforeARefreshTokenWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+func TestRefreshTokenThatIsIssuedAgainIsNotInDoubt(t *testing.T) {
+	inBubble(t, tokentest.Behavior{SameToken: true, Lifetime: 100 * time.Second}, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		time.Sleep(85 * time.Second)
+		w.srv.Fail("token", 1, lostBefore)
+		w.token(alice)
+		time.Sleep(20 * time.Second)
+		w.token(alice)
+		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "refresh_token"}) {
+			w.Errorf("token requests: %v", got)
+		}
+	})
+}
+
 func TestPasswordIsNotSentAfterAnErrorOfARefresh(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
@@ -471,6 +486,22 @@ func TestNewRefreshTokenIsTriedAtOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The access token that is served meanwhile is not the new login's.
+func TestNewRefreshTokenInDoubtDoesNotWaitForTheEndOfAnotherToken(t *testing.T) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
+		old := w.token(w.cache.Session("session", w.login()))
+		fresh := w.cache.Session("session", w.login())
+		w.srv.Fail("token", 1, lostBefore)
+		if _, err := fresh.Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %v, want ErrUnavailable", err)
+		}
+		time.Sleep(5 * time.Second)
+		if w.token(fresh) == old {
+			w.Error("the new login is not used")
+		}
+	})
 }
 
 // Sources of two tokens that both fail do not end each other's hold-off.
