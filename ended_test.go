@@ -125,6 +125,18 @@ func TestEndedSessionShows(t *testing.T) {
 			}
 		})
 	})
+	t.Run("without a refresh token", func(t *testing.T) {
+		endedWorld(t, func(w *world) {
+			saved := w.fullLogin()
+			saved.RefreshToken = ""
+			src := w.cache.Session("session", saved)
+			w.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = rejects("/closed") })
+			_ = w.get(w.client(src), "/closed")
+			if got := w.get(w.client(src), "/a"); got != http.StatusOK {
+				w.Errorf("another path: %d, want 200", got)
+			}
+		})
+	})
 	t.Run("not the client's own", func(t *testing.T) {
 		endedWorld(t, func(w *world) {
 			src := w.cache.ClientCredentials()
@@ -162,9 +174,43 @@ func TestRefusedLoginDoesNotEndTheSessionThatItWouldReplace(t *testing.T) {
 		w.token(src)
 		w.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = rejects("/closed") })
 		_ = w.get(w.client(src), "/closed") // renewed, and rejected again
-		_, _ = w.cache.Session("session", &oauth2.Token{RefreshToken: "unknown"}).Token()
+		bogus := &oauth2.Token{RefreshToken: "unknown"}
+		_, _ = w.cache.Session("session", bogus).Token()
+		if _, err := w.cache.Session("session", bogus, "accounts").Token(); !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+			w.Errorf("the refused token with another scope: %v, want ErrRefreshTokenSpent", err)
+		}
 		if got := w.get(w.client(src), "/a"); got != http.StatusOK {
 			w.Errorf("the session: %d, want 200", got)
+		}
+	})
+}
+
+// A session that nobody asks for any more leaves when its access token has ended.
+func TestRefusedSessionsDoNotFillTheMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := minimal()
+		cfg.HTTPClient = &http.Client{Transport: fixedAnswer{status: http.StatusBadRequest, body: `{"error":"invalid_grant"}`}}
+		cache, err := tokencache.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(from, to int) {
+			for i := from; i < to; i++ {
+				saved := hourToken(fmt.Sprint("access ", i))
+				saved.RefreshToken = fmt.Sprint("refresh ", i)
+				if _, err := cache.Session(fmt.Sprint("session ", i), saved).Token(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		ask(0, 1500)
+		time.Sleep(57 * time.Minute)
+		ask(0, 1500) // each is to be renewed, and refused
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		ask(1500, 2100)
+		if got, _ := testhook.Sizes(cache); got > 1000 {
+			t.Errorf("%d tokens are remembered, want the 600 that are valid", got)
 		}
 	})
 }

@@ -372,6 +372,24 @@ func TestPasswordComesBeforeARefreshTokenWhoseAnswerWasLost(t *testing.T) {
 	}
 }
 
+// It may be valid.
+func TestRefreshTokenInDoubtIsRevokedAfterThePasswordHasReplacedIt(t *testing.T) {
+	for _, never := range []bool{false, true} {
+		change := func(cfg *tokencache.Config) { cfg.NeverResendRefreshToken = never }
+		inBubble(t, rotating, change, func(w *world) {
+			alice := w.cache.Password("alice", "wonderland")
+			w.token(alice)
+			time.Sleep(10 * time.Second)
+			w.srv.Fail("token", 1, lostBefore)
+			w.token(alice)
+			if err := w.cache.Shutdown(w.Context()); err != nil {
+				w.Error(err)
+			}
+			w.wantDead()
+		})
+	}
+}
+
 func TestRefreshTokenThatIsIssuedAgainIsNotInDoubt(t *testing.T) {
 	inBubble(t, tokentest.Behavior{SameToken: true, Lifetime: 100 * time.Second}, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
