@@ -309,6 +309,35 @@ func TestTwoLoginsOfOneSessionDoNotFillTheMemory(t *testing.T) {
 	})
 }
 
+// The application may have saved the rotated token before the user logged in again.
+func TestRotatedTokenOfAnEarlierLoginIsIgnored(t *testing.T) {
+	var rotated *oauth2.Token
+	save := func(cfg *tokencache.Config) {
+		cfg.Hooks.NewToken = func(_ context.Context, _ tokencache.FetchInfo, tok *oauth2.Token) error {
+			rotated = tok
+			return nil
+		}
+	}
+	inBubble(t, tokentest.Behavior{Rotate: true}, save, func(w *world) {
+		w.token(w.cache.Session("session", w.login()))
+		again := w.fullLogin()
+		want := w.token(w.cache.Session("session", again))
+		if got := w.token(w.cache.Session("session", rotated)); got != want || want != again.AccessToken {
+			w.Error("the token of the earlier login has replaced the one of the later")
+		}
+		src := w.cache.Session("session", nil)
+		if err := src.Revoke(w.Context()); err != nil {
+			w.Fatal(err)
+		}
+		w.wantDead()
+		for _, saved := range []*oauth2.Token{rotated, again} {
+			if _, err := w.cache.Session("session", saved).Token(); !errors.Is(err, tokencache.ErrRefreshTokenSpent) {
+				w.Errorf("after Revoke: %v, want ErrRefreshTokenSpent", err)
+			}
+		}
+	})
+}
+
 func TestRevokeSendsOneRequestForEachToken(t *testing.T) {
 	inBubble(t, tokentest.Behavior{Lifetime: time.Hour}, nil, func(w *world) {
 		saved := twoLogins(w, 10_000)

@@ -42,7 +42,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		return nil, err
 	}
 	if taken != nil {
-		c.begin(g, now)
+		c.begin(g, prev, now)
 		c.publish(g.key(), taken, prev, now)
 		return taken, nil
 	}
@@ -88,7 +88,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		return nil, err
 	}
 	if anew {
-		c.begin(g, now)
+		c.begin(g, prev, now)
 	}
 	if prev != nil {
 		e.Rejections.Follow(&prev.Rejections, w.target, clock.Monotonic())
@@ -236,14 +236,17 @@ func (c *core) notRenewed(g *keyedGrant, e *entry.Entry, err error) {
 	c.shelf.Expire(g.key(), e, now)
 }
 
-// begin remembers that a session begins with the saved token of g.
-func (c *core) begin(g *keyedGrant, now clock.Instant) {
-	saved := g.savedToken()
+// begin remembers that a session begins with the saved token of g, in place of prev, which may be nil.
+func (c *core) begin(g *keyedGrant, prev *entry.Entry, now clock.Instant) {
+	saved, session := g.savedToken(), g.session(c.spent)
 	token := saved.RefreshToken
 	if token == "" {
 		token = saved.AccessToken
 	}
-	c.spent.Begin(g.session(c.spent), g.id, token, now.Mono)
+	c.spent.Begin(session, g.id, token, now.Mono)
+	if prev != nil && prev.RefreshToken() != "" {
+		c.spent.Replace(session, prev.RefreshToken(), now.Mono)
+	}
 }
 
 // knows reports whether the cache has learnt all that g could tell: e is what became of its saved

@@ -229,7 +229,7 @@ func TestRefreshTokenInDoubtIsSentWhenItsAccessTokenIsRejected(t *testing.T) {
 		src := w.cache.Session("session", w.login())
 		client := w.client(src)
 		w.token(src)
-		time.Sleep(82 * time.Second)
+		time.Sleep(85 * time.Second)
 		w.srv.Fail("token", 1, lostBefore)
 		w.get(client, "/a")
 		time.Sleep(time.Second)
@@ -400,6 +400,25 @@ func TestRefreshTokenThatIsIssuedAgainIsNotInDoubt(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		w.token(alice)
 		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "refresh_token"}) {
+			w.Errorf("token requests: %v", got)
+		}
+	})
+}
+
+func TestPasswordComesBeforeARefreshTokenInDoubtLaterToo(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		time.Sleep(10 * time.Second)
+		w.srv.Fail("token", 1, lostAfter)
+		w.srv.Fail("token", 1, tokentest.Fault{Status: http.StatusServiceUnavailable})
+		if _, err := alice.Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+			w.Errorf("got %v, want ErrUnavailable", err)
+		}
+		time.Sleep(time.Minute)
+		w.token(alice)
+		w.wantNoReuse()
+		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "password"}) {
 			w.Errorf("token requests: %v", got)
 		}
 	})

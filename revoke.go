@@ -54,7 +54,7 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 		all = append(all, e)
 	}
 	superseded := slices.Collect(c.shelf.Superseded(key))
-	if e := c.endSession(g, all, superseded); e != nil {
+	if e := c.endSession(g, all); e != nil {
 		all = append(all, e)
 	}
 	defer c.shelf.Drop(key)
@@ -80,7 +80,7 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 
 // endSession marks the tokens of a session as spent. It returns the saved token as an entry if the
 // cache did not know it, and nil for every other grant.
-func (c *core) endSession(g *keyedGrant, current []*entry.Entry, superseded []entry.Slot) *entry.Entry {
+func (c *core) endSession(g *keyedGrant, current []*entry.Entry) *entry.Entry {
 	saved := g.savedToken()
 	if saved == nil {
 		return nil
@@ -89,9 +89,6 @@ func (c *core) endSession(g *keyedGrant, current []*entry.Entry, superseded []en
 	tokens := []string{saved.RefreshToken, saved.AccessToken}
 	for _, e := range current {
 		tokens = append(tokens, e.RefreshToken())
-	}
-	for _, slot := range superseded {
-		tokens = append(tokens, slot.RefreshToken())
 	}
 	tokens = slices.DeleteFunc(tokens, func(t string) bool { return t == "" })
 	c.spent.End(g.session(c.spent), g.id, tokens, c.clock.Now().Mono)

@@ -4,6 +4,7 @@ package spent
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/tokencache/tokencache/internal/fingerprint"
@@ -80,6 +81,18 @@ func (m *Memory) Spend(id ID, token string, now int64) {
 	s := m.session(id, now)
 	s.ended, s.refusal = never, nil
 	m.spend(s, hash)
+}
+
+// Replace remembers that a later login has replaced a token. One that the session began with stays as it
+// is: another source may use it.
+func (m *Memory) Replace(id ID, token string, now int64) {
+	hash := m.salt.Hash(token)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.session(id, now)
+	if !slices.ContainsFunc(s.logins, func(l login) bool { return l.hash == hash }) {
+		m.spend(s, hash)
+	}
 }
 
 // Refuse remembers that the server has refused a token, and why. The session has ended.

@@ -162,6 +162,17 @@ func TestWhichSavedTokenIsANewLogin(t *testing.T) {
 	wantKnown("after another source has begun with the fifth", map[string]bool{"fourth": false, "fifth": false})
 }
 
+func TestTokenThatALoginReplacesIsSpentUnlessItIsOneItself(t *testing.T) {
+	m := newMemory(t)
+	id := m.ID("session")
+	m.Begin(id, one, "login", 0)
+	m.Replace(id, "login", 0)
+	m.Replace(id, "rotated", 0)
+	if m.Spent("login") || !m.Spent("rotated") {
+		t.Error("want the rotated token to be spent, and the login to be known only")
+	}
+}
+
 func TestEndedSessionSpendsTheTokensOfItsSource(t *testing.T) {
 	m := newMemory(t)
 	id := m.ID("session")
