@@ -63,8 +63,8 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		replaced = g.savedToken()
 	}
 	if replaced != nil && !g.info.startsAnew {
-		if err := c.doubtful(a, replaced.RefreshToken); err != nil {
-			return nil, err
+		if e, err := c.waits(a, replaced.RefreshToken); e != nil || err != nil {
+			return e, err
 		}
 	}
 	release, err := c.failures.check(ctx, a, f.Nested())

@@ -98,6 +98,17 @@ func (c *core) doubtful(a *attempt, refresh string) error {
 	return nil
 }
 
+// waits returns what a flight ends with that must not send its refresh token now, because that is in doubt:
+// the entry in service, which is nothing to a caller whose token was rejected meanwhile, or an error. It
+// returns neither if the token may be sent.
+func (c *core) waits(a *attempt, refresh string) (*entry.Entry, error) {
+	err := c.doubtful(a, refresh)
+	if err != nil && !c.servedUntil(a, refresh, c.clock.Now()).IsZero() {
+		return a.replaced, nil
+	}
+	return nil, err
+}
+
 // servedUntil returns when the access token that came with a refresh token ends; the zero time if it is
 // not in service, or if it was rejected and is taken for revoked.
 func (c *core) servedUntil(a *attempt, refresh string, now clock.Instant) time.Time {
