@@ -149,15 +149,16 @@ func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
 // revocations are what came of those that were asked for, by token. Several entries can have a token.
 type revocations map[string]error
 
-// revokeTokens is revokeEntry with an error for each token that could not be revoked. A token that is in
-// done was revoked already, or could not be; others are added to it.
+// revokeTokens is revokeEntry with an error for each token that could not be revoked. Tokens that are in
+// done were asked for with another entry, which stands for them if they could not be revoked; the others
+// are added to it.
 func (c *core) revokeTokens(ctx context.Context, e *entry.Entry, done revocations) (errs []error) {
 	revoke := func(token, hint string) {
-		err, known := done[token]
-		if !known {
-			err = c.revokeToken(ctx, e, token, hint)
-			done[token] = err
+		if _, known := done[token]; known {
+			return
 		}
+		err := c.revokeToken(ctx, e, token, hint)
+		done[token] = err
 		if err != nil {
 			errs = append(errs, err)
 		}
