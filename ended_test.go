@@ -42,8 +42,9 @@ func (w *world) wantEnded(src *tokencache.Source) {
 	w.Helper()
 	fetches, calls := w.fetches(), w.srv.Count("api")
 	for range 30 { // also when nothing is held off any more
-		if _, err := src.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
-			w.Fatalf("got %v, want ErrInvalidGrant", err)
+		var e *tokencache.Error
+		if _, err := src.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) || !errors.As(err, &e) || e.StatusCode != http.StatusBadRequest {
+			w.Fatalf("got %v, want the server's refusal", err)
 		}
 		if _, err := w.client(src).Get(w.srv.URL + "/a"); !errors.Is(err, tokencache.ErrInvalidGrant) {
 			w.Fatalf("a request: %v, want ErrInvalidGrant", err)
@@ -88,6 +89,18 @@ func TestEndedSessionShows(t *testing.T) {
 			if _, err := src.Rejected(w.Context(), tok, "https://api.example.com/operation"); !errors.Is(err, tokencache.ErrInvalidGrant) {
 				w.Errorf("got %v, want ErrInvalidGrant", err)
 			}
+			w.wantEnded(src)
+		})
+	})
+	t.Run("rejected again after the renewal, then refused", func(t *testing.T) {
+		endedWorld(t, func(w *world) {
+			src := w.cache.Session("session", w.login())
+			w.srv.Update(func(b *tokentest.Behavior) { b.Unauthorized = rejects("/closed") })
+			_ = w.get(w.client(src), "/closed")
+			time.Sleep(57 * time.Minute)
+			w.srv.Fail("token", -1, invalidGrant)
+			w.token(src)
+			synctest.Wait()
 			w.wantEnded(src)
 		})
 	})

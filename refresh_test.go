@@ -424,6 +424,52 @@ func TestPasswordComesBeforeARefreshTokenInDoubtLaterToo(t *testing.T) {
 	})
 }
 
+func TestRefreshTokenInDoubtIsNotSentAfterAPasswordInOneFetch(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		time.Sleep(10 * time.Second)
+		for range 2 {
+			w.srv.Fail("token", 2, lostBefore)
+			_, _ = alice.Token()
+			w.srv.ClearFaults()
+			time.Sleep(5 * time.Minute)
+		}
+		w.token(alice)
+		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "password", "password"}) {
+			w.Errorf("token requests: %v", got)
+		}
+	})
+}
+
+// The refresh token is the last resort where the password is held off, and its failure is none of the
+// password.
+func TestRefusedPasswordLeavesTheRefreshTokenInDoubt(t *testing.T) {
+	var class string
+	watch := func(cfg *tokencache.Config) {
+		cfg.Hooks.FetchDone = func(_ context.Context, f tokencache.FetchInfo) { class = f.Class }
+	}
+	inBubble(t, rotating, watch, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		time.Sleep(10 * time.Second)
+		w.srv.Fail("token", 2, lostBefore)
+		_, _ = alice.Token()
+		w.srv.Update(func(b *tokentest.Behavior) { b.Users["alice"] = "changed" })
+		for range 2 { // refused for good
+			time.Sleep(6 * time.Minute)
+			_, _ = w.cache.Password("alice", "wonderland", "accounts").Token()
+		}
+		w.srv.Fail("token", 1, serverError)
+		if _, err := alice.Token(); !errors.Is(err, tokencache.ErrUnavailable) || class != "transient" {
+			w.Errorf("got %v, %s; want ErrUnavailable, transient", err, class)
+		}
+		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "password", "password", "refresh_token"}) {
+			w.Errorf("token requests: %v", got)
+		}
+	})
+}
+
 func TestPasswordIsNotSentAfterAnErrorOfARefresh(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		alice := w.cache.Password("alice", "wonderland")
