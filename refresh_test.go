@@ -539,6 +539,28 @@ func TestGrantOfOnesOwnDoesNotResendATokenInDoubt(t *testing.T) {
 	})
 }
 
+func TestGrantOfOnesOwnDoesNotSendASpentTokenTwiceInOneFetch(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		var again error
+		src := w.cache.Source(newScripted(func(ctx context.Context, call int64, replaced *oauth2.Token) (*oauth2.Token, error) {
+			if call == 1 {
+				return w.cache.RequestToken(ctx, grantParams("password"))
+			}
+			refresh := map[string][]string{"grant_type": {"refresh_token"}, "refresh_token": {replaced.RefreshToken}}
+			tok, err := w.cache.RequestToken(ctx, refresh)
+			_, again = w.cache.RequestToken(ctx, refresh)
+			return tok, err
+		}))
+		w.token(src)
+		time.Sleep(10 * time.Second)
+		w.token(src)
+		if !errors.Is(again, tokencache.ErrRefreshTokenSpent) {
+			w.Errorf("got %v, want ErrRefreshTokenSpent", again)
+		}
+		w.wantNoReuse()
+	})
+}
+
 func TestNewLoginTakesOverFromATokenInDoubt(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		old := w.cache.Session("session", w.login())
