@@ -73,6 +73,11 @@ type Config struct {
 	// has doubled, from 1024 on. Default: no limit.
 	MaxIdle time.Duration
 
+	// NeverResendRefreshToken makes a refresh token that may have been consumed count as consumed: it is
+	// not sent again. It is for servers at which the reuse of a refresh token ends more than its session,
+	// or raises an alarm. Default: such a token is sent again when nothing can be lost by it.
+	NeverResendRefreshToken bool
+
 	// MaxConcurrent is how many requests to the authorization server may be under way at once.
 	// Default: 64.
 	MaxConcurrent int

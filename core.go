@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,7 @@ type core struct {
 	report     *reporter                  // tells hooks and log
 	endpoint   *endpoint                  // the authorization server
 	failures   *failures                  // what is answered from memory
-	spent      *spent.Memory              // refresh tokens that must not be sent again
+	spent      *spent.Memory              // what became of refresh tokens
 	shelf      *entry.Shelf               // level 2
 	rejections rejection.Rule             // which 401s are a reason to renew
 	flights    flight.Group[*entry.Entry] // one fetch per key
@@ -43,6 +44,15 @@ type core struct {
 func (c *core) close() {
 	c.flights.Close()
 	c.shelf.Recheck()
+}
+
+// attemptOf returns the attempt that ctx belongs to, or nil.
+func (c *core) attemptOf(ctx context.Context) *attempt {
+	if f := c.flights.Of(ctx); f != nil {
+		a, _ := f.State.(*attempt)
+		return a
+	}
+	return nil
 }
 
 func init() {

@@ -36,11 +36,21 @@ var (
 	// ErrUnavailable says that the server could not be reached, or could not answer at the moment.
 	ErrUnavailable = errors.New("tokencache: the authorization server is unavailable")
 
-	// ErrRefreshTokenSpent says that a refresh token was refused before, was replaced by a later
-	// one, or may have been consumed by a request whose answer was lost. It is not sent again,
-	// since reuse can end the whole session.
-	ErrRefreshTokenSpent = errors.New("tokencache: the refresh token was refused, replaced or may be spent; the user has to log in again")
+	// ErrRefreshTokenSpent says that a refresh token was replaced by a later one or revoked, or that it
+	// was refused after a failure that left it in doubt whether it was consumed. It is not sent again.
+	// It is an ErrInvalidGrant as well.
+	ErrRefreshTokenSpent error = &narrowed{"tokencache: the refresh token was replaced, revoked or consumed; the user has to log in again", ErrInvalidGrant}
 )
+
+// A narrowed error is a case of another one.
+type narrowed struct {
+	text string
+	of   error
+}
+
+func (e *narrowed) Error() string { return e.text }
+
+func (e *narrowed) Unwrap() error { return e.of }
 
 // errReentrant is returned instead of a deadlock.
 var errReentrant = errors.New("tokencache: this token was asked for from inside its own fetch (by a hook, a grant or the HTTP client); " +
@@ -81,6 +91,7 @@ type Error struct {
 	kind     error   // the sentinel, of an error of this package
 	retrieve *oauth2.RetrieveError
 	reached  bool // the request may have reached the server
+	lost     bool // the refresh token that it carried may have been consumed
 }
 
 // Error says what failed, how the server put it, and what to do where that is known.

@@ -38,7 +38,9 @@ type attempt struct {
 	foreign       bool           // the token comes from another server than the cache's
 	asksPassword  bool           // the grant may have another password than the one that was refused
 	replaced      *entry.Entry   // may be nil
-	session       *spent.Session // nil if the grant is not a session
+	session       spent.ID       // whose refresh tokens are remembered
+	isSession     bool           // the application saves them
+	rejected      bool           // the token to be replaced is taken for revoked
 	requested     bool           // a request was sent
 	consumes      bool           // and one that was not for client credentials
 	sentPassword  bool           // a user's credentials were sent and may have been refused
@@ -90,23 +92,6 @@ func countsAsAttempt(e *Error) bool {
 		return false
 	}
 	return e.StatusCode != 0 && !isBusy(e.StatusCode)
-}
-
-// mayHaveConsumed reports whether a failed refresh request leaves the refresh token unusable or in
-// doubt. It does not if the request surely did not arrive, if the server had no time for it, or if
-// the server refused something that it looks at before the refresh token.
-func mayHaveConsumed(e *Error) bool {
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable":
-		return false
-	}
-	switch e.StatusCode {
-	case 0:
-		return e.reached
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return false
-	}
-	return true
 }
 
 // isPermanent tells a structured refusal from what may go away by itself: statuses that say so, 5xx,

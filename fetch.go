@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -41,6 +42,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		return nil, err
 	}
 	if taken != nil {
+		c.begin(g, prev, now)
 		c.publish(g.key(), taken, prev, now)
 		return taken, nil
 	}
@@ -50,11 +52,21 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	if prev == nil && w.seen != nil && w.seen.Alive() {
 		prev = w.seen
 	}
-	if anew {
+	a := g.attempt(prev)
+	a.session, a.rejected = g.session(c.spent), w.reason == reasonRejected
+	if anew && c.spent.Try(a.session, g.id, g.savedToken().RefreshToken, now.Mono) {
 		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(g.savedToken().RefreshToken))
 	}
-	a := g.attempt(prev, g.session(c.spent))
 	f.State = a
+	replaced := prev.Full()
+	if anew || prev == nil {
+		replaced = g.savedToken()
+	}
+	if replaced != nil && !g.info.startsAnew {
+		if e, err := c.waits(a, replaced.RefreshToken); e != nil || err != nil {
+			return e, err
+		}
+	}
 	release, err := c.failures.check(ctx, a, f.Nested())
 	if err != nil {
 		return nil, err
@@ -68,14 +80,15 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	if err := flight.Sleep(ctx, prev.Wait()); err != nil {
 		return nil, err
 	}
-	replaced := prev.Full()
-	if anew || prev == nil {
-		replaced = g.savedToken()
-	}
 	e, err := c.askGrant(ctx, f, g, a, w.reason, replaced)
 	if err != nil {
-		c.dropRefused(g.key(), prev)
+		if prev != nil && !anew {
+			c.notRenewed(g, prev, err)
+		}
 		return nil, err
+	}
+	if anew {
+		c.begin(g, prev, now)
 	}
 	if prev != nil {
 		c.rejections.Renewed(&e.Rejections, &prev.Rejections, w.target, clock.Monotonic())
@@ -130,7 +143,7 @@ func (c *core) askGrant(ctx context.Context, f *flight.Flight, g *keyedGrant, a 
 		a.tokenAskedFor = nil
 		tok, left, err := c.obtain(started, f, g, replaced)
 		if left {
-			a = g.attempt(a.replaced, nil) // the other one may still be written to
+			a = g.attempt(a.replaced) // the other one may still be written to
 		}
 		var e *entry.Entry
 		if err == nil {
@@ -196,6 +209,9 @@ func (c *core) newEntry(g *keyedGrant, tok *oauth2.Token, start clock.Instant, p
 // publish makes e the current entry of its key, and has revoked what nobody uses any more. Only
 // flights call it.
 func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
+	if prev != nil && prev.RefreshToken() != e.RefreshToken() {
+		c.spent.Settle(prev.RefreshToken())
+	}
 	unused, swept := c.shelf.Publish(key, e, prev, now)
 	c.revokeUnused(unused)
 	if swept && c.cfg.MaxIdle > 0 {
@@ -203,14 +219,35 @@ func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
 	}
 }
 
-// dropRefused forgets an expired entry whose refresh token the server has refused: nothing can come
-// of it any more.
-func (c *core) dropRefused(key string, prev *entry.Entry) {
+// notRenewed takes an entry out of service whose renewal was refused for good, as far as that ends it. The
+// client's own token may be good elsewhere while its secret is being changed.
+func (c *core) notRenewed(g *keyedGrant, e *entry.Entry, err error) {
+	if errors.Is(err, ErrInvalidGrant) && !errors.Is(err, errNoRefreshToken) && e.Owner().Client == "" {
+		e.RefuseRenewal()
+	}
+	if !e.Refused() {
+		return
+	}
 	now := c.clock.Now()
-	if prev != nil && prev.Refused() && prev.Age(now) == entry.Expired {
-		c.shelf.Retire(key, prev, now) // by the other clock it may still be valid
-		prev.Kill()
-		c.shelf.Drop(key)
+	if e.Age(now) == entry.Expired { // nothing can come of it any more
+		c.shelf.Retire(g.key(), e, now) // by the other clock it may still be valid
+		e.Kill()
+		c.shelf.Drop(g.key())
+		return
+	}
+	c.shelf.Expire(g.key(), e, now)
+}
+
+// begin remembers that a session begins with the saved token of g, in place of prev, which may be nil.
+func (c *core) begin(g *keyedGrant, prev *entry.Entry, now clock.Instant) {
+	saved, session := g.savedToken(), g.session(c.spent)
+	token := saved.RefreshToken
+	if token == "" {
+		token = saved.AccessToken
+	}
+	c.spent.Begin(session, g.id, token, now.Mono)
+	if prev != nil && prev.RefreshToken() != "" {
+		c.spent.Replace(session, prev.RefreshToken(), now.Mono)
 	}
 }
 
@@ -222,7 +259,7 @@ func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 	}
 	saved := g.savedToken()
 	if saved == nil || saved.RefreshToken == "" || e.RefreshToken() == saved.RefreshToken ||
-		g.session(c.spent).Has(saved.RefreshToken) {
+		c.spent.Spent(saved.RefreshToken) || c.spent.Knows(g.session(c.spent), g.id, saved.RefreshToken) {
 		g.known.Store(true)
 		return true
 	}
@@ -236,11 +273,10 @@ func (c *core) adopt(g *keyedGrant, prev *entry.Entry, now clock.Instant) (taken
 	if saved == nil || prev != nil && c.knows(g, prev) {
 		return nil, false, nil
 	}
-	session := g.session(c.spent)
-	if saved.RefreshToken != "" && session.Has(saved.RefreshToken) {
+	if saved.RefreshToken != "" && c.spent.Spent(saved.RefreshToken) {
 		return nil, false, nil
 	}
-	usable := saved.AccessToken != "" && !session.Has(saved.AccessToken) &&
+	usable := saved.AccessToken != "" && !c.spent.Spent(saved.AccessToken) &&
 		(saved.Expiry.IsZero() || now.Wall.Before(saved.Expiry))
 	if !usable {
 		return nil, saved.RefreshToken != "", nil

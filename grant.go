@@ -79,7 +79,8 @@ type GrantRequest struct {
 	Cache *Cache
 
 	// Replaced is the token that the new one replaces, or nil. Its RefreshToken is empty if there is
-	// none or if it may be spent.
+	// none or if it is spent. [Cache.RequestToken] does not send it while it is in doubt and something can
+	// be lost by it.
 	Replaced *oauth2.Token
 }
 
@@ -89,6 +90,7 @@ type traits struct {
 	password     Secret               // the subject's, if the grant holds it
 	asksPassword bool                 // another password may follow one that was refused
 	repeatable   bool                 // a request can be repeated: nothing is consumed or refused for good by it
+	startsAnew   bool                 // it can do without a refresh token
 	foreign      bool                 // tokens come from another server than the cache's
 }
 
@@ -106,7 +108,7 @@ type ClientCredentialsGrant struct {
 // Describe names the scopes and parameters.
 func (g ClientCredentialsGrant) Describe(d *GrantInfo) {
 	d.Name, d.Scopes = "client_credentials", slices.Clip(g.Scopes)
-	d.traits = traits{repeatable: !g.UseRefreshToken}
+	d.traits = traits{repeatable: !g.UseRefreshToken, startsAnew: true}
 	d.params(g.Params)
 }
 
@@ -147,9 +149,9 @@ type PasswordGrant struct {
 func (g PasswordGrant) Describe(d *GrantInfo) {
 	d.Name, d.Subject, d.Scopes = "password", g.Username, slices.Clip(g.Scopes)
 	if g.PasswordFunc != nil {
-		d.traits = traits{asksPassword: true}
+		d.traits = traits{asksPassword: true, startsAnew: true}
 	} else {
-		d.traits = traits{password: g.Password}
+		d.traits = traits{password: g.Password, startsAnew: true}
 		d.Input("password", g.Password.Reveal())
 	}
 	d.params(g.Params)
@@ -208,8 +210,10 @@ var errNoRefreshToken = errors.New("tokencache: the session has no refresh token
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error) {
-	if core := r.Cache.core.Load(); core != nil && core.replacedIsSpent(ctx) {
-		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
+	if core := r.Cache.core.Load(); core != nil {
+		if err := core.replacedIsSpent(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if r.Replaced == nil || r.Replaced.RefreshToken == "" {
 		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrInvalidGrant, Err: errNoRefreshToken}
@@ -225,37 +229,55 @@ func (g RefreshTokenGrant) clone() Grant {
 }
 
 // RefreshOr renews a token with the refresh token of replaced. It calls anew if there is none, if
-// the server refuses it, or if it may be spent: at most once, and within what is left of ctx's
-// time. It is for the Obtain method of grants that can do without a refresh token. params are sent
-// with the refresh request.
+// the server refuses it, or if the answer is lost: at most once, and within what is left of ctx's
+// time. An error of the server's own is returned: the refresh token is tried again after the hold-off.
+// It is for the Obtain method of grants that can do without a refresh token. params are sent with the
+// refresh request.
 func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params url.Values, anew func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	if replaced == nil || replaced.RefreshToken == "" {
 		return anew(ctx)
 	}
-	// A server that does not answer leaves half of the time for the fallback.
-	half, cancel := ctx, context.CancelFunc(func() {})
-	if deadline, ok := ctx.Deadline(); ok {
-		half, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+	if core := c.core.Load(); core != nil && core.isLost(replaced.RefreshToken) {
+		tok, err := anew(ctx)
+		if err == nil || !core.nothingAsked(ctx) {
+			return tok, err
+		}
+		// There is no password now. The refresh token is the last resort.
+		tok, refreshErr := c.refresh(ctx, replaced, params)
+		if errors.Is(refreshErr, ErrHeldOff) {
+			return nil, err
+		}
+		return tok, refreshErr
 	}
-	defer cancel()
-	refresh := requestParams("refresh_token", nil, params)
-	refresh.Set("refresh_token", replaced.RefreshToken)
-	tok, err := c.RequestToken(half, refresh)
+	tok, err := c.refresh(ctx, replaced, params)
 	if err == nil || !startsAnew(err) || ctx.Err() != nil {
 		return tok, err
 	}
 	return anew(ctx)
 }
 
+// refresh sends a refresh request. A server that does not answer leaves half of the time for what comes
+// after it.
+func (c *Cache) refresh(ctx context.Context, replaced *oauth2.Token, params url.Values) (*oauth2.Token, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+		ctx = half
+	}
+	refresh := requestParams("refresh_token", nil, params)
+	refresh.Set("refresh_token", replaced.RefreshToken)
+	return c.RequestToken(ctx, refresh)
+}
+
 // startsAnew reports whether a failed refresh leaves nothing but the original grant: the refresh
-// token was refused or may be spent, or the server does not support refreshes. If the client itself
-// was refused, the user's password would be refused with it.
+// token was refused or may have been consumed, or the server does not support refreshes. If the client
+// itself was refused, the user's password would be refused with it.
 func startsAnew(err error) bool {
-	if errors.Is(err, ErrInvalidGrant) || errors.Is(err, ErrRefreshTokenSpent) {
+	if errors.Is(err, ErrInvalidGrant) {
 		return true
 	}
 	var e *Error
-	return errors.As(err, &e) && (e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
+	return errors.As(err, &e) && (e.lost || e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
 }
 
 // FuncGrant makes a grant of a function that returns a token, such as the Token method of an

@@ -101,10 +101,10 @@ func (k *keyedGrant) owner() entry.Owner {
 }
 
 // attempt returns an attempt at a fetch that replaces prev, which may be nil.
-func (k *keyedGrant) attempt(prev *entry.Entry, session *spent.Session) *attempt {
+func (k *keyedGrant) attempt(prev *entry.Entry) *attempt {
 	return &attempt{
 		key: k.key(), grant: k.info.Name, subject: k.info.Subject, foreign: k.info.foreign, asksPassword: k.info.asksPassword,
-		replaced: prev, session: session,
+		replaced: prev, isSession: k.info.saved != nil,
 	}
 }
 
@@ -116,11 +116,11 @@ func (k *keyedGrant) savedToken() *oauth2.Token {
 	return k.info.saved()
 }
 
-// session returns the memory of a session, nil for every other grant: only sessions bring saved tokens
-// from outside.
-func (k *keyedGrant) session(m *spent.Memory) *spent.Session {
-	if k.info.saved == nil {
-		return nil
+// session returns what refresh tokens are remembered by: the session's name, whatever scopes it is asked
+// for with, and the key for every other grant.
+func (k *keyedGrant) session(m *spent.Memory) spent.ID {
+	if k.info.saved == nil || k.info.Subject == "" {
+		return k.id
 	}
-	return m.Of(k.key())
+	return m.ID(k.info.Subject)
 }

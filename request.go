@@ -15,22 +15,6 @@ import (
 	"github.com/tokencache/tokencache/internal/wire"
 )
 
-// attemptOf returns the attempt that ctx belongs to, or nil.
-func (c *core) attemptOf(ctx context.Context) *attempt {
-	if f := c.flights.Of(ctx); f != nil {
-		a, _ := f.State.(*attempt)
-		return a
-	}
-	return nil
-}
-
-// replacedIsSpent reports whether the token that the flight of ctx replaces has a refresh token that
-// must not be sent again.
-func (c *core) replacedIsSpent(ctx context.Context) bool {
-	a := c.attemptOf(ctx)
-	return a != nil && a.replaced != nil && a.replaced.Spent()
-}
-
 // open returns the state of a cache that may send requests for ctx.
 func (c *Cache) open(ctx context.Context) (*core, error) {
 	core := c.core.Load()
@@ -47,7 +31,9 @@ func (c *Cache) open(ctx context.Context) (*core, error) {
 // authenticated as the client, and returns the answer with its refresh token. Nothing is cached. It
 // is for grants of several steps, and for grants of one's own; ctx should be the one that
 // Grant.Obtain was given. The request is sent at most once. In the flight of its key, a refresh
-// token that may be spent is not sent again, see [ErrRefreshTokenSpent].
+// token that is spent is not sent again, see [ErrRefreshTokenSpent], and one that is in doubt only
+// when nothing can be lost by it: until then the error is the earlier failure, wrapped with
+// [ErrHeldOff].
 func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
 	core, err := c.open(ctx)
 	if err != nil {
@@ -77,7 +63,11 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (tok *oauth2
 	progress := &Error{Op: opToken}
 	outcome := error(progress) // if a user's function panics
 	defer func() {
-		c.afterRefresh(a, refresh, tok, outcome)
+		if outcome == nil {
+			c.refreshed(a, refresh, tok)
+		} else {
+			c.afterRefresh(a, refresh, outcome)
+		}
 		done(outcome)
 	}()
 	tok, err = c.exchange(ctx, a, params, progress)
@@ -106,58 +96,6 @@ func (c *core) exchange(ctx context.Context, a *attempt, params url.Values, prog
 		a.tokenAskedFor = &ans.Sent
 	}
 	return tok, err
-}
-
-// beforeRefresh waits until no other request carries the same refresh token, and returns an error if
-// the token must not be sent again. release is to be called after the request.
-func (c *core) beforeRefresh(ctx context.Context, a *attempt, refresh string) (release func(), err error) {
-	if a == nil {
-		return func() {}, nil
-	}
-	a.next()
-	if refresh == "" {
-		return func() {}, nil
-	}
-	release, err = c.failures.memory.Turns.Take(ctx, c.salt.Hash("refresh_token\x00"+refresh))
-	if err != nil {
-		return nil, err
-	}
-	if a.session != nil {
-		a.secret = c.salt.Hash(refresh)
-	}
-	isSpent := c.spent.Has(refresh) || a.session != nil && a.session.Has(refresh) ||
-		a.replaced != nil && a.replaced.RefreshToken() == refresh && a.replaced.Spent()
-	if isSpent {
-		release()
-		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
-	}
-	return release, nil
-}
-
-// afterRefresh keeps the refresh token when the answer has no other (RFC 6749 section 6), and marks
-// it as spent when it was replaced or refused, or may have been consumed.
-func (c *core) afterRefresh(a *attempt, refresh string, tok *oauth2.Token, err error) {
-	// Not errors.As: the error of a request that was not sent can wrap that of another one.
-	failed, sent := err.(*Error)
-	switch {
-	case refresh == "":
-		return
-	case err == nil && (tok.RefreshToken == "" || tok.RefreshToken == refresh):
-		tok.RefreshToken = refresh
-		return
-	case err != nil && !(sent && mayHaveConsumed(failed)):
-		return
-	}
-	c.spent.Add(refresh)
-	if a != nil && a.replaced != nil && a.replaced.RefreshToken() == refresh {
-		a.replaced.Spend(err != nil && failed.Code != "invalid_grant")
-	}
-	if a != nil && a.session != nil {
-		a.session.Add(refresh)
-	}
-	if err != nil && failed.kind != ErrInvalidGrant {
-		failed.kind, failed.Permanent = ErrRefreshTokenSpent, true
-	}
 }
 
 // beforePassword is beforeCredentials for a token request that carries a password.

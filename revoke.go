@@ -3,6 +3,7 @@ package tokencache
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -57,49 +58,45 @@ func (c *core) revokeKey(ctx context.Context, g *keyedGrant) error {
 	if e := c.shelf.Current(key); e != nil {
 		all = append(all, e)
 	}
-	if e := c.endSession(g); e != nil && (len(all) == 0 || all[0].RefreshToken() != e.RefreshToken()) {
+	superseded := slices.Collect(c.shelf.Superseded(key))
+	if e := c.endSession(g, all); e != nil {
 		all = append(all, e)
 	}
 	defer c.shelf.Drop(key)
-	var errs []error
+	done := make(revocations)
 	for _, e := range all {
+		c.spent.Settle(e.RefreshToken())
 		if !c.endpoint.canRevoke() {
 			e.Kill()
-			errs = append(errs, errNoRevokeURL)
+			done[""] = errNoRevokeURL
 			continue
 		}
-		if err := c.revokeEntry(ctx, e); err != nil {
-			errs = append(errs, err)
+		if len(c.revokeTokens(ctx, e, done)) > 0 {
 			defer c.shelf.Retire(key, e, c.clock.Now()) // for Shutdown, or another Revoke
 		}
 	}
-	for slot := range c.shelf.Superseded(key) {
-		if err := c.revokeEntry(ctx, slot.Entry); err != nil {
-			errs = append(errs, err)
-			continue
+	for _, slot := range superseded {
+		if len(c.revokeTokens(ctx, slot.Entry, done)) == 0 {
+			slot.Clear()
 		}
-		slot.Clear()
 	}
-	return errors.Join(errs...)
+	return errors.Join(slices.Collect(maps.Values(done))...)
 }
 
 // endSession marks the tokens of a session as spent. It returns the saved token as an entry if the
 // cache did not know it, and nil for every other grant.
-func (c *core) endSession(g *keyedGrant) *entry.Entry {
+func (c *core) endSession(g *keyedGrant, current []*entry.Entry) *entry.Entry {
 	saved := g.savedToken()
 	if saved == nil {
 		return nil
 	}
-	session, tokens := g.session(c.spent), []string{saved.RefreshToken, saved.AccessToken}
-	unknown := saved.RefreshToken != "" && !session.Has(saved.RefreshToken)
-	if e := c.shelf.Current(g.key()); e != nil {
+	unknown := saved.RefreshToken != "" && !c.spent.Spent(saved.RefreshToken)
+	tokens := []string{saved.RefreshToken, saved.AccessToken}
+	for _, e := range current {
 		tokens = append(tokens, e.RefreshToken())
 	}
-	for _, t := range tokens {
-		if t != "" {
-			session.Add(t)
-		}
-	}
+	tokens = slices.DeleteFunc(tokens, func(t string) bool { return t == "" })
+	c.spent.End(g.session(c.spent), g.id, tokens, c.clock.Now().Mono)
 	if !unknown {
 		return nil
 	}
@@ -138,6 +135,7 @@ func (c *core) revokeIdle(now clock.Instant) {
 				if e := c.shelf.Current(key); e != nil && e.Idle(c.clock.Now(), c.cfg.MaxIdle) {
 					c.shelf.Drop(key)
 					e.Kill()
+					c.spent.Settle(e.RefreshToken())
 					if c.endpoint.canRevoke() && c.revokeEntry(ctx, e) != nil {
 						c.shelf.Retire(key, e, c.clock.Now()) // for Shutdown
 					}
@@ -180,20 +178,35 @@ func (c *core) revokeWhere(ctx context.Context, which func(*entry.Entry) bool) {
 
 // revokeEntry revokes both tokens of an entry, which is dead before the first request is sent.
 func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
-	return errors.Join(c.revokeTokens(ctx, e)...)
+	return errors.Join(c.revokeTokens(ctx, e, make(revocations))...)
 }
 
-// revokeTokens is revokeEntry with an error for each token that could not be revoked.
-func (c *core) revokeTokens(ctx context.Context, e *entry.Entry) (errs []error) {
+// revocations are what came of those that were asked for, by token. Several entries can have a token.
+type revocations map[string]error
+
+// revokeTokens is revokeEntry with an error for each token that could not be revoked. Tokens that are in
+// done were asked for with another entry, which stands for them if they could not be revoked; the others
+// are added to it.
+func (c *core) revokeTokens(ctx context.Context, e *entry.Entry, done revocations) (errs []error) {
+	revoke := func(token, hint string) {
+		if _, known := done[token]; known {
+			return
+		}
+		err := c.revokeToken(ctx, e, token, hint)
+		done[token] = err
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if e.RefreshToken() != "" {
-		errs = append(errs, c.revokeToken(ctx, e, e.RefreshToken(), hintRefresh))
+		revoke(e.RefreshToken(), hintRefresh)
 	}
 	// A clock that was set forward does not end a token at the server.
 	if e.Header() != "" && e.RemainingAtServer(c.clock.Now()) > 0 {
-		errs = append(errs, c.revokeToken(ctx, e, e.AccessToken(), hintAccess))
+		revoke(e.AccessToken(), hintAccess)
 	}
 	e.Kill()
-	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	return errs
 }
 
 // revokeToken asks the server to revoke one token, again if the server is busy and asks for a little

@@ -129,7 +129,7 @@ func (c *core) revokeSlots(ctx context.Context, slots []entry.Slot, atOnce int) 
 	group.SetLimit(atOnce)
 	for _, slot := range slots {
 		group.Go(func() error {
-			failed := c.revokeTokens(ctx, slot.Entry)
+			failed := c.revokeTokens(ctx, slot.Entry, make(revocations))
 			if len(failed) == 0 {
 				slot.Clear()
 				return nil

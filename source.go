@@ -127,7 +127,7 @@ func (s *Source) Reset(ctx context.Context) error {
 	if state.info.password.reveal != nil {
 		failures.memory.ForgetPassword(core.passwordHash(state.info.Subject, state.info.password.Reveal()))
 	}
-	failures.recovered(ctx, state.attempt(nil, nil))
+	failures.recovered(ctx, state.attempt(nil))
 	failures.endOutage(ctx)
 	if e := core.shelf.Current(state.key()); e != nil {
 		core.rejections.Reset(&e.Rejections)
@@ -249,6 +249,7 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 	if c.flights.Closed() && !c.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
+	e.Reject()
 	if e.Alive() && !e.Renewing() {
 		now := c.clock.Now()
 		until, permitted := c.rejections.Permit(&e.Rejections, target, now.Mono)

@@ -192,6 +192,7 @@ func (o ownToken) repeated(send func() (*http.Response, error)) (*http.Response,
 
 func (o ownToken) answered(target string, rejected bool, sent time.Time) {
 	if rejected {
+		o.entry.Reject()
 		o.source.core.rejections.Rejected(&o.entry.Rejections, target, clock.Monotonic())
 		return
 	}

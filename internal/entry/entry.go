@@ -47,13 +47,21 @@ type Entry struct {
 	// Rejections is what is known of its rejections by APIs. Its address identifies the entry.
 	Rejections rejection.Record
 
-	before    uint64       // the number of the latest superseded entry with an unused refresh token, 0 for none
 	notBefore int64        // monotonic: when its successor may be asked for, at the earliest
 	replays   atomic.Int32 // repeated requests with it that are not answered yet
-	spent     atomic.Bool  // the refresh token may have been consumed
-	doubtful  atomic.Bool  // it is spent, but the server has not said so
-	ending    atomic.Bool  // its revocation was begun, because nobody uses its refresh token
+	flags     atomic.Uint32
 }
+
+// What can come to be true of an entry.
+const (
+	spent      uint32 = 1 << iota // the refresh token must not be sent again
+	doubtful                      // it is spent, but the server has not said so
+	ending                        // its revocation was begun, because nobody uses its refresh token
+	rejected                      // an API has rejected it
+	notRenewed                    // its renewal was refused for good
+)
+
+func (e *Entry) has(flag uint32) bool { return e.flags.Load()&flag != 0 }
 
 // An Owner is what the tokens of many keys have in common. Equal owners share one, which matters where
 // there are a million of them.
@@ -164,18 +172,36 @@ func (e *Entry) EndReplay() { e.replays.Add(-1) }
 // Replaying reports whether repeated requests with the token are under way.
 func (e *Entry) Replaying() bool { return e.replays.Load() > 0 }
 
-// Spend marks the refresh token as one that must not be sent again. doubtful says that the server has
+// Spend marks the refresh token as one that must not be sent again. unsure says that the server has
 // not refused it: it may still be valid.
-func (e *Entry) Spend(doubtful bool) {
-	e.doubtful.Store(doubtful)
-	e.spent.Store(true)
+func (e *Entry) Spend(unsure bool) {
+	if unsure {
+		e.flags.Or(spent | doubtful)
+		return
+	}
+	e.flags.And(^doubtful)
+	e.flags.Or(spent)
 }
 
 // Spent reports whether the refresh token must not be sent again.
-func (e *Entry) Spent() bool { return e.spent.Load() }
+func (e *Entry) Spent() bool { return e.has(spent) }
 
 // Refused reports whether the server has refused the refresh token.
-func (e *Entry) Refused() bool { return e.spent.Load() && !e.doubtful.Load() }
+func (e *Entry) Refused() bool { return e.flags.Load()&(spent|doubtful) == spent }
+
+// Reject records that an API has rejected the token. If its renewal was refused for good, the entry dies.
+func (e *Entry) Reject() { e.end(rejected, notRenewed) }
+
+// RefuseRenewal records that the renewal of the token was refused for good. If an API has rejected the
+// token, the entry dies.
+func (e *Entry) RefuseRenewal() { e.end(notRenewed, rejected) }
+
+// end records one of two facts that together end an entry.
+func (e *Entry) end(fact, other uint32) {
+	if e.flags.Or(fact)&other != 0 {
+		e.Kill()
+	}
+}
 
 // Full returns a copy of the token with its refresh token, unless that must not be sent again. It
 // returns nil for a nil entry.
@@ -184,7 +210,7 @@ func (e *Entry) Full() *oauth2.Token {
 		return nil
 	}
 	tok := e.token
-	if !e.spent.Load() {
+	if !e.Spent() {
 		tok.RefreshToken = e.refresh
 	}
 	return &tok

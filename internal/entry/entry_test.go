@@ -333,3 +333,31 @@ func TestIdleIsWhatWasNotUsedAndCanBeHadAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestEntryDiesOnceItIsRejectedAndItsRenewalRefused(t *testing.T) {
+	reject, refuse := (*entry.Entry).Reject, (*entry.Entry).RefuseRenewal
+	for _, row := range []struct {
+		name  string
+		facts []func(*entry.Entry)
+		alive bool
+	}{
+		{"neither", nil, true},
+		{"rejected", []func(*entry.Entry){reject, reject}, true},
+		{"refused", []func(*entry.Entry){refuse, refuse}, true},
+		{"rejected, then refused", []func(*entry.Entry){reject, refuse}, false},
+		{"refused, then rejected", []func(*entry.Entry){refuse, reject}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			e := mustNew(t, &oauth2.Token{AccessToken: "a", RefreshToken: "r"}, nil, entry.Terms{})
+			for _, happens := range row.facts {
+				happens(e)
+			}
+			if e.Alive() != row.alive {
+				t.Errorf("alive: %t", e.Alive())
+			}
+			if e.Spent() || e.Refused() {
+				t.Error("the refresh token is spent")
+			}
+		})
+	}
+}

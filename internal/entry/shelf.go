@@ -1,10 +1,9 @@
 package entry
 
 import (
-	"encoding/binary"
 	"iter"
-	"strings"
-	"sync/atomic"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
@@ -14,32 +13,46 @@ import (
 // linger is how long an expired entry stays current, so that its successor can be compared with it.
 const linger = 2 * time.Second
 
+// keptMost is how many unused refresh tokens of a session are remembered, those of its latest logins.
+const keptMost = 16
+
 // A Shelf holds the entries of one process: the current one of each key, and superseded ones that
 // still live at the server, because they have to be revoked too. It is made by NewShelf and is safe
 // for concurrent use; only one flight per key at a time may change a key.
 type Shelf struct {
-	current    *table.Table[*Entry]
-	superseded *table.Table[*Entry] // by key and number
-	numbers    atomic.Uint64        // for the keys of superseded
-	forgetful  bool
+	current   *table.Table[*Entry]
+	forgetful bool
+
+	mu         sync.Mutex                  // held while superseded changes
+	superseded *table.Table[[]remembrance] // by key, oldest first; the slices do not change
+}
+
+// A remembrance is a superseded entry, and until when it is remembered.
+type remembrance struct {
+	*Entry
+	until    int64 // monotonic
+	orphaned bool  // nobody uses its refresh token
 }
 
 // NewShelf returns an empty shelf. It remembers superseded entries only if somebody can revoke them.
 func NewShelf(canRevoke bool) *Shelf {
-	return &Shelf{current: table.New[*Entry](), superseded: table.New[*Entry](), forgetful: !canRevoke}
+	return &Shelf{current: table.New[*Entry](), superseded: table.New[[]remembrance](), forgetful: !canRevoke}
 }
 
 // A Slot is a place on a shelf with the entry that was found there.
 type Slot struct {
 	*Entry
-	table *table.Table[*Entry]
-	key   string
+	shelf   *Shelf
+	key     string
+	current bool
 }
 
 // Clear empties the place, unless another entry has taken it meanwhile.
 func (s Slot) Clear() {
-	if now, ok := s.table.Get(s.key); ok && now == s.Entry {
-		s.table.Delete(s.key)
+	if !s.current {
+		s.shelf.forget(s.key, s.Entry)
+	} else if s.shelf.Current(s.key) == s.Entry {
+		s.shelf.Drop(s.key)
 	}
 }
 
@@ -59,11 +72,8 @@ func (s *Shelf) Publish(key string, e, prev *Entry, now clock.Instant) (unused [
 	}
 	replaces := prev != nil && prev != e
 	if replaces {
-		unused = s.unused(key, prev.before, now)
-		e.before = prev.before
-		if number, orphaned := s.supersede(key, e, prev, now); orphaned {
-			e.before = number
-		}
+		unused = s.unused(key, now)
+		s.supersede(key, e, prev, now)
 	}
 	swept = s.current.Set(key, e, ttl)
 	if replaces {
@@ -75,47 +85,110 @@ func (s *Shelf) Publish(key string, e, prev *Entry, now clock.Instant) (unused [
 // Retire remembers an entry that was taken out of service, so that it is revoked later.
 func (s *Shelf) Retire(key string, e *Entry, now clock.Instant) { s.supersede(key, &Entry{}, e, now) }
 
-// supersede remembers prev, which e replaces, if it still lives at the server. It returns the number
-// under which prev is remembered, and whether nobody uses its refresh token from now on.
-func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) (number uint64, orphaned bool) {
+// Expire lets the current entry of a key go when it has surely ended at the server, as one whose refresh
+// token was refused does.
+func (s *Shelf) Expire(key string, e *Entry, now clock.Instant) {
+	if left := e.RemainingAtServer(now); left != clock.Never && s.Current(key) == e {
+		s.current.Set(key, e, max(left, 0)+linger)
+	}
+}
+
+// supersede remembers prev, which e replaces, if it still lives at the server, and each of its tokens
+// once: sources of two logins can have it published again and again.
+func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) {
+	if s.forgetful {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, lives := remember(e, prev, now)
+	all := without(s.remembered(key, now.Mono), r, e)
+	if lives {
+		all = append(all, r)
+	}
+	s.set(key, all, now.Mono)
+}
+
+// remember returns what there is to remember of prev, which e replaces, and whether there is anything.
+func remember(e, prev *Entry, now clock.Instant) (r remembrance, lives bool) {
 	left := prev.RemainingAtServer(now)
-	orphaned = prev.refresh != "" && prev.refresh != e.refresh && !prev.Refused()
-	if !orphaned && (e.header == prev.header || left <= 0) || s.forgetful {
-		return 0, false
+	r = remembrance{Entry: prev, until: clock.Never}
+	r.orphaned = prev.refresh != "" && prev.refresh != e.refresh && !prev.Refused()
+	if !r.orphaned && left != clock.Never {
+		r.until = clock.Later(now.Mono, left)
 	}
-	ttl := left
-	if orphaned || left == clock.Never {
-		ttl = table.Forever
-	}
-	number = s.numbers.Add(1)
-	s.superseded.Set(numbered(key, number), prev, ttl)
-	return number, orphaned
+	return r, r.orphaned || e.header != prev.header && left > 0
 }
 
-func numbered(key string, number uint64) string {
-	return string(binary.AppendUvarint([]byte(key), number))
+// without returns what is left to remember of all, beside the latest and the current entry, which stand
+// for the tokens that they have too.
+func without(all []remembrance, latest remembrance, current *Entry) (left []remembrance) {
+	logins := 1
+	for _, r := range slices.Backward(all) {
+		if r.orphaned && r.Owner().Kept {
+			logins++
+		}
+		if r.orphaned && (r.refresh == current.refresh || r.refresh == latest.refresh ||
+			r.Owner().Kept && logins > keptMost) {
+			r.until, r.orphaned = r.ends, false // its access token is left
+		}
+		repeated := !r.orphaned && r.header == latest.header && r.until <= latest.until
+		if !repeated {
+			left = append(left, r)
+		}
+	}
+	slices.Reverse(left)
+	return left
 }
 
-// unused returns the two oldest of the superseded entries, from the given number back, whose refresh
-// tokens nobody uses and whose access tokens have expired, each once. Servers that send a refresh token with every
-// token of the client would otherwise fill the memory with them; as a renewal leaves one and ends two,
-// they do not pile up. Entries are ended from the old end because one that is gone hides those before it.
-func (s *Shelf) unused(key string, number uint64, now clock.Instant) []Slot {
-	var found []Slot
-	for number != 0 {
-		at := numbered(key, number)
-		e, ok := s.superseded.Get(at)
-		if !ok {
+// remembered returns what is remembered of a key at the given time.
+func (s *Shelf) remembered(key string, now int64) []remembrance {
+	all, _ := s.superseded.Get(key)
+	if !slices.ContainsFunc(all, func(r remembrance) bool { return r.until < now }) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(r remembrance) bool { return r.until < now })
+}
+
+// set replaces what is remembered of a key. The caller holds the lock.
+func (s *Shelf) set(key string, all []remembrance, now int64) {
+	if len(all) == 0 {
+		s.superseded.Delete(key)
+		return
+	}
+	until := now
+	for _, r := range all {
+		until = max(until, r.until)
+	}
+	ttl := table.Forever
+	if until != clock.Never {
+		ttl = max(time.Duration(until-now), 1)
+	}
+	s.superseded.Set(key, all, ttl)
+}
+
+// forget forgets a superseded entry.
+func (s *Shelf) forget(key string, e *Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := clock.Monotonic()
+	all := slices.Clone(s.remembered(key, now))
+	s.set(key, slices.DeleteFunc(all, func(r remembrance) bool { return r.Entry == e }), now)
+}
+
+// unused returns the two oldest of the superseded entries of a key whose refresh tokens nobody uses and
+// whose access tokens have expired, each once. Servers that send a refresh token with every token of the
+// client would otherwise fill the memory with them; as a renewal leaves one and ends two, they do not
+// pile up.
+func (s *Shelf) unused(key string, now clock.Instant) (found []Slot) {
+	for _, r := range s.remembered(key, now.Mono) {
+		if len(found) == 2 {
 			break
 		}
-		if !e.ending.Load() && !e.Owner().Kept && e.RemainingAtServer(now) <= 0 {
-			found = append(found, Slot{e, s.superseded, at})
+		// If the server refuses to revoke it, the others have their turn.
+		if r.orphaned && !r.Owner().Kept && r.RemainingAtServer(now) <= 0 && r.flags.Or(ending)&ending == 0 {
+			found = append(found, Slot{r.Entry, s, key, false})
 		}
-		number = e.before
-	}
-	found = found[max(len(found)-2, 0):]
-	for _, slot := range found {
-		slot.ending.Store(true) // if the server refuses it, the others have their turn
 	}
 	return found
 }
@@ -126,8 +199,8 @@ func (s *Shelf) Drop(key string) { s.current.Delete(key) }
 // Superseded returns what is remembered of a key beside its current entry.
 func (s *Shelf) Superseded(key string) iter.Seq[Slot] {
 	return func(yield func(Slot) bool) {
-		for at, e := range s.superseded.All() {
-			if strings.HasPrefix(at, key) && !yield(Slot{e, s.superseded, at}) {
+		for _, r := range s.remembered(key, clock.Monotonic()) {
+			if !yield(Slot{r.Entry, s, key, false}) {
 				return
 			}
 		}
@@ -137,11 +210,16 @@ func (s *Shelf) Superseded(key string) iter.Seq[Slot] {
 // All returns everything on the shelf, superseded entries first.
 func (s *Shelf) All() iter.Seq[Slot] {
 	return func(yield func(Slot) bool) {
-		for _, t := range []*table.Table[*Entry]{s.superseded, s.current} {
-			for at, e := range t.All() {
-				if !yield(Slot{e, t, at}) {
+		for key := range s.superseded.All() {
+			for slot := range s.Superseded(key) {
+				if !yield(slot) {
 					return
 				}
+			}
+		}
+		for key, e := range s.current.All() {
+			if !yield(Slot{e, s, key, true}) {
+				return
 			}
 		}
 	}
@@ -188,4 +266,9 @@ func (s *Shelf) Idle(now clock.Instant, most time.Duration) []string {
 
 // Len returns the numbers of keys with a current entry and of superseded entries, including expired
 // ones that were not swept yet.
-func (s *Shelf) Len() (current, superseded int) { return s.current.Len(), s.superseded.Len() }
+func (s *Shelf) Len() (current, superseded int) {
+	for _, all := range s.superseded.All() {
+		superseded += len(all)
+	}
+	return s.current.Len(), superseded
+}

@@ -297,6 +297,116 @@ func TestNothingIsRememberedWhereNothingCanBeRevoked(t *testing.T) {
 	})
 }
 
+// Sources of two logins, each made for a request, take turns.
+func TestEachSupersededTokenIsRememberedOnce(t *testing.T) {
+	onRack(t, func(r *rack) {
+		r.owner = entry.Owner{Kept: true}
+		publish := func(access, refresh string) {
+			r.Helper()
+			now := r.clock.Now()
+			tok := &oauth2.Token{AccessToken: access, RefreshToken: refresh, Expiry: now.Wall.Add(lifetime)}
+			e, err := entry.New(tok, r.owner, now, now, nil, entry.Terms{})
+			if err != nil {
+				r.Fatal(err)
+			}
+			r.publish(e)
+		}
+		for range 100 {
+			publish("a1", "a")
+			publish("b1", "b")
+			publish("b2", "b") // the same refresh token with another access token
+		}
+		if got := r.superseded(); !slices.Equal(got, []string{"a", "b", "b"}) {
+			r.Errorf("%q are remembered", got)
+		}
+		time.Sleep(lifetime + 1)
+		if got := r.superseded(); !slices.Equal(got, []string{"a"}) {
+			r.Errorf("%q are remembered after the access tokens have expired; the current one has the other", got)
+		}
+	})
+}
+
+// A session that cannot be revoked is retired again and again.
+func TestRetiredTokenIsRememberedOnce(t *testing.T) {
+	onRack(t, func(r *rack) {
+		for range 3 {
+			saved := &oauth2.Token{AccessToken: "a", RefreshToken: "saved"}
+			r.Retire("key", entry.NewRefresh(saved, entry.Owner{Kept: true}), r.clock.Now())
+		}
+		if got := r.superseded(); !slices.Equal(got, []string{"saved"}) {
+			r.Errorf("%q are remembered, want one", got)
+		}
+	})
+}
+
+// The same access token can come with another refresh token.
+func TestAnotherRefreshTokenOfTheSameAccessTokenIsRemembered(t *testing.T) {
+	onRack(t, func(r *rack) {
+		for _, refresh := range []string{"r", "s", "t"} {
+			r.made = 0
+			r.renew(refresh)
+		}
+		if got := r.superseded(); !slices.Equal(got, []string{"r", "s"}) {
+			r.Errorf("%q are remembered, want both", got)
+		}
+	})
+}
+
+func TestRefreshTokensOfTheLastLoginsAreRemembered(t *testing.T) {
+	for kept, want := range map[bool]int{true: 16, false: 100} {
+		onRack(t, func(r *rack) {
+			r.owner = entry.Owner{Kept: kept}
+			for i := range 101 {
+				r.renew(fmt.Sprintf("login %03d", i))
+			}
+			time.Sleep(lifetime)
+			if got := r.superseded(); len(got) != 100 {
+				r.Errorf("kept %t: %d are remembered while their access tokens are valid, want 100", kept, len(got))
+			}
+			time.Sleep(time.Nanosecond)
+			if got := r.superseded(); len(got) != want || got[want-1] != "login 099" {
+				r.Errorf("kept %t: %d are remembered, want the last %d: %q", kept, len(got), want, got)
+			}
+		})
+	}
+}
+
+func TestRefusedEntryLeavesWhenItHasEndedAtTheServer(t *testing.T) {
+	onRack(t, func(r *rack) {
+		e, endless := r.newEntry("r", lifetime), r.newEntry("s", 0)
+		r.Publish("key", e, nil, r.clock.Now())
+		r.Publish("endless", endless, nil, r.clock.Now())
+		r.Expire("key", r.newEntry("t", lifetime), r.clock.Now()) // is not current
+		r.Expire("endless", endless, r.clock.Now())
+		r.Expire("key", e, r.clock.Now())
+		time.Sleep(lifetime + 2*time.Second)
+		if r.Current("key") != e {
+			r.Error("gone too early")
+		}
+		time.Sleep(time.Nanosecond)
+		if r.Current("key") != nil || r.Current("endless") != endless {
+			r.Error("want the one gone that has ended, and the other there")
+		}
+	})
+}
+
+// What others have on the shelf costs a key nothing.
+func TestLookingForTheTokensOfAKeyCostsWhatItHas(t *testing.T) {
+	onRack(t, func(r *rack) {
+		for i := range 10_000 {
+			r.Retire(fmt.Sprint("key ", i), r.newEntry("r", lifetime), r.clock.Now())
+		}
+		got := testing.AllocsPerRun(10, func() {
+			for slot := range r.Superseded("key 7") {
+				_ = slot
+			}
+		})
+		if got > 5 {
+			r.Errorf("%v allocations, want a few", got)
+		}
+	})
+}
+
 func TestUnusedRefreshTokenIsEndedOnceItsAccessTokenHasExpired(t *testing.T) {
 	for _, row := range []struct {
 		name  string

@@ -161,9 +161,9 @@ func (m *Memory) Forget(key string) bool {
 	return known
 }
 
-// ForgetOther ends the hold-off of a key whose refresh token was refused, unless it was this one.
+// ForgetOther ends the hold-off of a key whose refresh token failed, unless it was this one.
 func (m *Memory) ForgetOther(key string, secret uint64) {
-	if f := m.of(key); f != nil && f.class == Permanent && f.secret != secret {
+	if f := m.of(key); f != nil && f.secret != secret && (f.class == Permanent || f.class == Transient && f.secret != 0) {
 		m.failures.Delete(key)
 	}
 }

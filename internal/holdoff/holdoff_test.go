@@ -271,7 +271,9 @@ func TestForgetOtherLeavesTheRefusalOfTheSameTokenAlone(t *testing.T) {
 		{"the same token", holdoff.Verdict{Class: holdoff.Permanent, Secret: 1}, 1, true},
 		{"another token", holdoff.Verdict{Class: holdoff.Permanent, Secret: 1}, 2, false},
 		{"no token was sent", holdoff.Verdict{Class: holdoff.Permanent}, 2, false},
-		{"transient", holdoff.Verdict{Class: holdoff.Transient, Secret: 1}, 2, true},
+		{"transient", holdoff.Verdict{Class: holdoff.Transient, Secret: 1}, 2, false},
+		{"transient, the same token", holdoff.Verdict{Class: holdoff.Transient, Secret: 1}, 1, true},
+		{"transient, no token was sent", holdoff.Verdict{Class: holdoff.Transient}, 2, true},
 		{"a password", holdoff.Verdict{Class: holdoff.Credentials, Secret: 1}, 2, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -2,10 +2,12 @@ package simulation
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"time"
 )
 
 type roundTripFunc func(*http.Request) (*http.Response, error)
@@ -63,6 +65,25 @@ func resending(grantType string, status int) func(http.RoundTripper) http.RoundT
 			return resp, err
 		})
 	}
+}
+
+// resendingLater sends a refresh request whose answer was lost once more, after the pause that the rule
+// asks for.
+func resendingLater(base http.RoundTripper) http.RoundTripper {
+	return roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(req.Body)
+		resp, err := base.RoundTrip(withBody(req, body))
+		form, _ := url.ParseQuery(string(body))
+		if err != nil && form.Get("grant_type") == "refresh_token" {
+			time.AfterFunc(6*time.Second, func() {
+				late := req.WithContext(context.WithoutCancel(req.Context()))
+				if resp, err := base.RoundTrip(withBody(late, body)); err == nil {
+					resp.Body.Close()
+				}
+			})
+		}
+		return resp, err
+	})
 }
 
 // revokesNewestOnly answers the revocation of any token but the newest access token without passing

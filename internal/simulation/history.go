@@ -25,6 +25,7 @@ type configPlan struct {
 	concurrent              int
 	panicEvery              int           // every panicEvery-th hook call panics; 0: none does
 	hookLatency             time.Duration // of NewToken
+	neverResend             bool
 }
 
 // A keyPlan is one key of the cache. Its index gives it a scope of its own (see scopeOf), by which

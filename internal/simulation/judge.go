@@ -22,7 +22,8 @@ const (
 	neverPastWall   Invariant = "a token that has expired by the wall clock is not sent"
 	neverUnknown    Invariant = "only the source's own tokens are sent"
 	oneFetch        Invariant = "a key has at most one fetch under way"
-	refreshOnce     Invariant = "a refresh token that may have been consumed is not sent again"
+	refreshOnce     Invariant = "a refresh token is sent again only when nothing can be lost by it"
+	refreshLast     Invariant = "a refresh token whose answer was lost is not sent while its access token is served"
 	passwordTwice   Invariant = "a refused password is not sent a third time"
 	noLockOut       Invariant = "one password does not lock a user out"
 	withinDeadline  Invariant = "calls return by their deadline"
@@ -45,16 +46,16 @@ type judge struct {
 	mu         sync.Mutex
 	violations map[Invariant]string // the first of each invariant
 	events     []string
-	tokens     map[string]*seenToken // access tokens
-	underWay   map[string]int        // token requests, by key
-	consumed   map[string]bool       // refresh tokens
-	refused    map[login]int         // refusals in a row, as a client sees them
-	wrong      map[login]int         // refusals in a row, as the server counts them
-	delivered  map[string]time.Time  // when the answer with a token arrived
-	excused    map[string]time.Time  // by key: an error of Revoke covers tokens issued until then
-	requests   map[string]int        // how often an API request was sent, by number
-	full       map[string]time.Time  // by key: when the budget of renewals is full again
-	closed     time.Time             // when the first Shutdown began
+	tokens     map[string]*seenToken   // access tokens
+	underWay   map[string]int          // token requests, by key
+	refreshes  map[string]*seenRefresh // refresh tokens
+	refused    map[login]int           // refusals in a row, as a client sees them
+	wrong      map[login]int           // refusals in a row, as the server counts them
+	delivered  map[string]time.Time    // when the answer with a token arrived
+	excused    map[string]time.Time    // by key: an error of Revoke covers tokens issued until then
+	requests   map[string]int          // how often an API request was sent, by number
+	full       map[string]time.Time    // by key: when the budget of renewals is full again
+	closed     time.Time               // when the first Shutdown began
 }
 
 // A login is a password and the user that it was sent for.
@@ -64,7 +65,7 @@ func newJudge(h *History, srv *tokentest.Server, wall *wallClock) *judge {
 	return &judge{
 		history: h, srv: srv, wall: wall, begin: time.Now(),
 		violations: map[Invariant]string{}, tokens: map[string]*seenToken{}, underWay: map[string]int{},
-		consumed: map[string]bool{}, refused: map[login]int{}, wrong: map[login]int{},
+		refreshes: map[string]*seenRefresh{}, refused: map[login]int{}, wrong: map[login]int{},
 		delivered: map[string]time.Time{}, excused: map[string]time.Time{}, requests: map[string]int{},
 		full: map[string]time.Time{},
 	}
@@ -135,7 +136,7 @@ func (j *judge) atTheEnd() {
 		}
 	}
 	for _, t := range j.srv.Tokens() {
-		if t.SpentTwice > 0 {
+		if t.SpentTwice > j.refresh(t.Value).resent { // each of those was judged when it was sent
 			j.violated(refreshOnce, "%s was sent again after it was spent", short(t.Value))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // requested judges a token request that is about to be sent.
@@ -16,8 +17,8 @@ func (j *judge) requested(r *tokenRequest) {
 	if j.underWay[r.key]++; j.underWay[r.key] > 1 {
 		j.violated(oneFetch, "%d for %s", j.underWay[r.key], r.key)
 	}
-	if refresh := r.form.Get("refresh_token"); j.consumed[refresh] {
-		j.violated(refreshOnce, "%s", refresh)
+	if refresh := r.form.Get("refresh_token"); refresh != "" {
+		j.refreshing(r, refresh)
 	}
 	if attempt := loginOf(r); attempt.password != "" && j.refused[attempt] >= 2 {
 		j.violated(passwordTwice, "%q by %s", attempt.password, r.key)
@@ -56,8 +57,8 @@ func (j *judge) answered(r *tokenRequest) {
 	if r.status == http.StatusOK && a.AccessToken != "" {
 		j.issued(r, a)
 	}
-	if refresh := r.form.Get("refresh_token"); refresh != "" && r.consumes() {
-		j.consumed[refresh] = true
+	if refresh := r.form.Get("refresh_token"); refresh != "" {
+		j.refreshed(r, refresh, a)
 	}
 }
 
@@ -73,11 +74,17 @@ func (j *judge) countWrong(attempt login, a tokenAnswer) {
 	}
 }
 
-// reset forgets the refused passwords of a key's user: Reset permits them again.
+// reset forgets the refused passwords of a key's user, and the failures of its server: Reset permits to
+// send them again.
 func (j *judge) reset(key int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ofUser := func(attempt login, _ int) bool { return attempt.user == j.history.keys[key].user }
 	maps.DeleteFunc(j.refused, ofUser)
 	maps.DeleteFunc(j.wrong, ofUser)
+	for _, t := range j.refreshes {
+		if t.key == scopeOf(key) {
+			t.failed = time.Time{}
+		}
+	}
 }

@@ -6,7 +6,8 @@ import "time"
 type seenToken struct {
 	key         string
 	learned     time.Time // when its answer arrived
-	fromLogin   bool      // a login obtained it, and no caller got it from the cache yet
+	login       bool      // a login obtained it
+	fromLogin   bool      // and no caller got it from the cache yet
 	expires     time.Time // by the monotonic clock; zero: unknown
 	wallExpires time.Time // by the wall clock; zero: unknown
 	published   time.Time // by the latest flight that obtained it
@@ -18,7 +19,9 @@ func (j *judge) issued(r *tokenRequest, a tokenAnswer) {
 	j.deliver(a.AccessToken)
 	if a.RefreshToken != "" {
 		j.deliver(a.RefreshToken)
-		delete(j.consumed, a.RefreshToken)
+		j.refreshes[a.RefreshToken] = &seenRefresh{key: r.key, access: a.AccessToken, resent: j.refresh(a.RefreshToken).resent}
+	} else if refresh := r.form.Get("refresh_token"); refresh != "" {
+		j.refresh(refresh).access = a.AccessToken
 	}
 	t := j.tokens[a.AccessToken]
 	if t == nil {
@@ -47,11 +50,12 @@ func (j *judge) deliver(token string) {
 func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	t := &seenToken{key: r.key, learned: time.Now(), fromLogin: true}
+	t := &seenToken{key: r.key, learned: time.Now(), login: true, fromLogin: true}
 	if a.ExpiresIn > 0 {
 		t.wallExpires = r.wall.Add(time.Duration(a.ExpiresIn) * time.Second)
 	}
 	j.tokens[a.AccessToken] = t
+	j.refreshes[a.RefreshToken] = &seenRefresh{key: r.key, access: a.AccessToken}
 	j.note("logged in %s: %s %s", r.key, short(a.AccessToken), short(a.RefreshToken))
 }
 

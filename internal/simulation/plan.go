@@ -3,6 +3,7 @@ package simulation
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tokencache/tokencache/tokentest"
@@ -33,8 +34,32 @@ func NewHistory(seed uint64) *History {
 	}
 	h.planSteps(r)
 	h.planRepeats(&dice{rand.New(rand.NewPCG(seed, 2))})
-	h.planTraffic(&dice{rand.New(rand.NewPCG(seed, 3))})
+	h.planTraffic(&dice{rand.New(rand.NewPCG(seed, 4))})
+	last := &dice{rand.New(rand.NewPCG(seed, 3))}
+	h.config.neverResend = last.chance(15)
+	h.planLostRefresh(last)
 	return h
+}
+
+// planLostRefresh adds what seldom happens by chance: the answer to the renewal of a session's stale
+// token is lost, and callers go on asking for the token until it expires.
+func (h *History) planLostRefresh(r *dice) {
+	const before = 40 * time.Second // its end, when it is stale
+	key := slices.IndexFunc(h.keys, func(k keyPlan) bool { return k.kind == kindSession })
+	if key < 0 || h.server.Lifetime < 5*time.Minute || h.config.window == time.Second || !r.chance(50) {
+		return
+	}
+	at := h.steps[len(h.steps)-1].at
+	add := func(after time.Duration, s step) {
+		s.at, s.key, s.callers = at+after, key, 1
+		h.steps = append(h.steps, s)
+	}
+	add(time.Minute, step{what: "faults end"})
+	add(time.Minute, step{what: "log in again"})
+	stale := time.Minute + h.server.Lifetime - before
+	add(2*time.Minute, step{what: "token"})
+	add(stale, step{what: "fault at token", count: 1, fault: tokentest.Fault{Drop: true, After: r.chance(50)}})
+	add(stale+time.Second, step{what: "token", repeats: 10, gap: 5 * time.Second})
 }
 
 func (h *History) planServer(r *dice) {

@@ -51,3 +51,10 @@ func (c *wallClock) earliest(d time.Duration) time.Time {
 	}
 	return least
 }
+
+// steppedSince reports whether the clock was stepped since a time.
+func (c *wallClock) steppedSince(begin time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.steps) > 1 && !c.steps[len(c.steps)-1].at.Before(begin)
+}

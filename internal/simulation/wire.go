@@ -22,12 +22,16 @@ type serverWire struct {
 type tokenRequest struct {
 	key     string
 	form    url.Values
+	reason  string // why the cache asks, as its hooks were told; "": unknown
 	sent    time.Time
 	wall    time.Time // what the wall clock showed then
 	reached bool      // the server may have received it
 	status  int       // 0: there was no complete answer
 	body    []byte
 }
+
+// reasonKey is where the context of a request has the reason of its fetch.
+type reasonKey struct{}
 
 // A tokenAnswer holds the fields of an answer. Those that are missing are zero.
 type tokenAnswer struct {
@@ -43,6 +47,7 @@ func (t *serverWire) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.Body.Close()
 	form, _ := url.ParseQuery(string(sent))
 	r := &tokenRequest{form: form, sent: time.Now(), wall: t.judge.wall.now()}
+	r.reason, _ = req.Context().Value(reasonKey{}).(string)
 	isToken := req.URL.Path == "/token"
 	if isToken {
 		t.judge.requested(r)
@@ -74,19 +79,6 @@ func (t *serverWire) RoundTrip(req *http.Request) (*http.Response, error) {
 func (r *tokenRequest) answer() (a tokenAnswer) {
 	_ = json.Unmarshal(r.body, &a)
 	return a
-}
-
-// consumes reports whether the refresh token of the request must not be sent again.
-func (r *tokenRequest) consumes() bool {
-	a := r.answer()
-	switch {
-	case r.status == 0:
-		return r.reached
-	case r.status == http.StatusOK:
-		return a.AccessToken == "" || a.RefreshToken != "" && a.RefreshToken != r.form.Get("refresh_token")
-	}
-	tooBusy := r.status == 408 || r.status == 425 || r.status == 429 || r.status == 503
-	return !tooBusy && !refusesEarly(a.Code) && a.Code != "temporarily_unavailable"
 }
 
 // refusesPassword reports whether the server may have counted the request as a wrong password.

@@ -84,7 +84,7 @@ func newWorld(t *testing.T, h *History, bug Bug) *world {
 		ClientID: "client", Auth: tokencache.ClientSecretBasic("secret"),
 		HTTPClient: &http.Client{Transport: wrap(bug.client, &serverWire{w.network, w.judge})},
 		Timeout:    h.config.timeout, RenewalWindow: h.config.window, MaxAge: h.config.maxAge,
-		MaxConcurrent: h.config.concurrent, Hooks: w.watch(),
+		MaxConcurrent: h.config.concurrent, Hooks: w.watch(), NeverResendRefreshToken: h.config.neverResend,
 	}
 	if bug.config != nil {
 		bug.config(&cfg)
@@ -123,11 +123,14 @@ func (w *world) watch() tokencache.Hooks {
 			panics()
 			return nil
 		},
-		FetchStarted: func(ctx context.Context, _ tokencache.FetchInfo) context.Context { panics(); return ctx },
-		FetchDone:    func(context.Context, tokencache.FetchInfo) { panics() },
-		Rejected:     func(context.Context, tokencache.RejectionInfo) { panics() },
-		HoldOff:      func(context.Context, tokencache.HoldOffInfo) { panics() },
-		Revoked:      func(context.Context, tokencache.RevocationInfo) { panics() },
+		FetchStarted: func(ctx context.Context, f tokencache.FetchInfo) context.Context {
+			panics()
+			return context.WithValue(ctx, reasonKey{}, f.Reason)
+		},
+		FetchDone: func(context.Context, tokencache.FetchInfo) { panics() },
+		Rejected:  func(context.Context, tokencache.RejectionInfo) { panics() },
+		HoldOff:   func(context.Context, tokencache.HoldOffInfo) { panics() },
+		Revoked:   func(context.Context, tokencache.RevocationInfo) { panics() },
 	}
 }
 

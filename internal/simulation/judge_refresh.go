@@ -1,0 +1,107 @@
+package simulation
+
+import "time"
+
+// A seenRefresh is a refresh token, and what the answers to its requests say of it.
+type seenRefresh struct {
+	key    string
+	access string    // the access token that came with it last
+	spent  bool      // it was replaced, or refused
+	doubt  bool      // a request with it failed so that it may be either good or consumed
+	failed time.Time // when the server last said that it had failed; zero: it has not, or Reset was called
+	lost   int       // answers
+	silent time.Time // when the last answer was lost
+	vague  int       // answers in a row that can be a refusal
+	asked  time.Time // when the last of them arrived
+	resent int       // how often it was sent in doubt
+}
+
+func (j *judge) refresh(token string) *seenRefresh {
+	t := j.refreshes[token]
+	if t == nil {
+		t = &seenRefresh{}
+		j.refreshes[token] = t
+	}
+	return t
+}
+
+// refreshing judges a request that carries a refresh token. j.mu is held.
+func (j *judge) refreshing(r *tokenRequest, token string) {
+	t, now := j.refresh(token), time.Now()
+	if t.doubt {
+		t.resent++
+	}
+	switch {
+	case t.spent:
+		j.violated(refreshOnce, "%s is spent", short(token))
+	case !t.failed.IsZero() && now.Before(t.failed.Add(time.Second)):
+		j.violated(refreshOnce, "%s %v after an error", short(token), now.Sub(t.failed))
+	case t.vague > 0 && now.Before(t.asked.Add([]time.Duration{0, time.Second, 10 * time.Second}[t.vague])):
+		j.violated(refreshOnce, "%s %v after unclear answer %d", short(token), now.Sub(t.asked), t.vague)
+	case t.lost > 0 && now.Before(t.silent.Add(min(5*time.Second<<min(t.lost-1, 10), 5*time.Minute))):
+		j.violated(refreshOnce, "%s %v after lost answer %d", short(token), now.Sub(t.silent), t.lost)
+	case t.lost > 0 && (r.reason == "stale" || r.reason == "cold" || r.reason == "expired") && j.lives(t.access):
+		j.violated(refreshLast, "%s", short(token))
+	}
+}
+
+// lives reports whether the cache can surely serve an access token. j.mu is held.
+func (j *judge) lives(value string) bool {
+	t, now := j.tokens[value], time.Now()
+	if t == nil || !t.dead.IsZero() || t.published.IsZero() && !t.login || j.wall.steppedSince(t.learned) {
+		return false
+	}
+	if t.login && t.wallExpires.IsZero() && j.history.config.maxAge > 0 {
+		return false // it counts from when the cache got it
+	}
+	return (t.expires.IsZero() || now.Before(t.expires)) && (t.wallExpires.IsZero() || j.wall.now().Before(t.wallExpires))
+}
+
+// refreshed takes the answer to a request that carried a refresh token into the books. j.mu is held.
+func (j *judge) refreshed(r *tokenRequest, token string, a tokenAnswer) {
+	t := j.refresh(token)
+	t.key = r.key
+	if r.status == 200 && a.AccessToken != "" {
+		*t = seenRefresh{key: r.key, access: t.access, resent: t.resent, spent: a.RefreshToken != "" && a.RefreshToken != token}
+		return
+	}
+	fate := r.fate(a)
+	t.doubt = t.doubt || fate != ""
+	if fate != "" && fate != "vague" {
+		t.vague = 0
+	}
+	switch {
+	case fate != "" && j.history.config.neverResend:
+		t.spent = true
+	case fate == "refused":
+		t.spent = true
+	case fate == "failed":
+		t.failed = time.Now()
+	case fate == "lost":
+		t.lost++
+		t.silent = time.Now()
+	case fate == "vague":
+		t.vague++
+		t.asked, t.spent = time.Now(), t.vague == 3
+	}
+}
+
+// fate says what a failed request says of its refresh token: "" if it is good.
+func (r *tokenRequest) fate(a tokenAnswer) string {
+	tooBusy := r.status == 408 || r.status == 425 || r.status == 429 || r.status == 503
+	switch {
+	case r.status == 0 && !r.reached, tooBusy, refusesEarly(a.Code), a.Code == "temporarily_unavailable":
+		return ""
+	case a.Code == "invalid_grant":
+		return "refused"
+	case r.status == 0, r.status == 502, r.status == 504, r.status < 300 && a.Code == "":
+		return "lost"
+	case r.status >= 500, a.Code == "server_error", r.status == 423:
+		return "failed"
+	case a.Code == "invalid_request", len(r.body) == 0 && (r.status == 400 || r.status == 403):
+		return "vague"
+	case a.Code != "":
+		return "refused"
+	}
+	return "failed"
+}
