@@ -72,8 +72,8 @@ type Config struct {
 	// has doubled, from 1024 on. Default: no limit.
 	MaxIdle time.Duration
 
-	// MaxConcurrent is how many requests to the authorization server may be under way at once.
-	// Default: 64.
+	// MaxConcurrent is how many requests to the authorization server may be under way at once. No
+	// user and no key has more than a quarter of them, or one. Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.
