@@ -198,8 +198,8 @@ const (
 	answersWell           // its key: the server serves
 )
 
-// concern returns whom a failed fetch is about. What came of a user's credentials or session is about
-// its key first. The connection, and the client's own credentials, are everybody's.
+// concern returns whom a failed fetch is about. A failure with a user's credentials or session is about
+// its key first. The connection and the client's own credentials are common to all keys.
 func (f *failures) concern(a *attempt, class string, err error) concern {
 	e := f.own(err)
 	switch {
@@ -236,7 +236,9 @@ func (f *failures) requested(a *attempt, err error) {
 		return
 	}
 	failed, known := err.(*Error) // not errors.As: of a request that was not sent
-	a.failed = failed
+	if failed != a.failed {
+		a.failed, a.kept = failed, nil
+	}
 	if a.requested && (err == nil || known && (refuses(failed) || a.sentPassword && refusesPassword(failed))) {
 		f.memory.Outage.Answered(a.sent)
 	}

@@ -18,7 +18,7 @@ const (
 )
 
 // A keptError is what is remembered of an error that is about a user's credentials: no body, and few
-// bytes, because whoever types user names decides how many there are.
+// bytes, because there is one for each user name that anybody tries.
 type keptError struct {
 	origin    unique.Handle[origins]
 	kind      error

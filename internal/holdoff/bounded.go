@@ -15,11 +15,11 @@ const (
 	evicted   = usersMost / 10 // how many are forgotten at once when there are more
 )
 
-// A bounded table holds failures of users' credentials: whoever types user names decides how many there
-// are. When it is full the oldest are forgotten, those that are held off for ever last.
+// A bounded table holds failures of users' credentials, of which there is one for each user name that
+// anybody tries. When it is full the oldest are forgotten, those that are held off for ever last.
 type bounded struct {
 	*table.Table[*Failure]
-	evicting sync.Mutex // held by who makes room; the others do not wait
+	evicting sync.Mutex // held while room is made; others do not wait for it
 }
 
 func newBounded() *bounded { return &bounded{Table: table.New[*Failure]()} }
