@@ -130,7 +130,6 @@ func (m *Memory) of(key string) *Failure {
 
 func (m *Memory) store(key string, f *Failure, now clock.Instant) {
 	if ofUser(f.class) {
-		m.failures.Delete(key)
 		m.users.store(key, f, now)
 		return
 	}

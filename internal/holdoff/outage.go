@@ -32,7 +32,7 @@ type Outage struct {
 	begunBy  []string      // keys whose failures began the hold-off
 	wanted   bool          // other keys have asked during the hold-off
 	probe    chan struct{} // closed when the flight that probes knows
-	vacant   chan struct{} // closed when a flight begins to probe, for those who leave it to others
+	vacant   chan struct{} // the same for those who leave the probe to others
 	suspects []suspect     // of different keys, the oldest first
 	answered *int64        // monotonic: when the last request was sent that was answered well; nil: none was
 }
@@ -170,7 +170,7 @@ func (o *Outage) Enter(ctx context.Context, key string, nested bool, now func() 
 type stand struct {
 	fail  *Failure      // of the hold-off under way
 	mine  chan struct{} // the caller's own probe
-	other chan struct{} // to wait for: another's probe, or its beginning
+	other chan struct{} // to wait for: another's probe
 	wait  time.Duration // for how long
 }
 
@@ -196,7 +196,6 @@ func (o *Outage) try(key string, nested bool, now clock.Instant) stand {
 		return stand{other: o.vacant, wait: time.Duration(yield)}
 	}
 	o.probe = make(chan struct{})
-	o.fill()
 	return stand{mine: o.probe}
 }
 
@@ -209,17 +208,12 @@ func (o *Outage) inconclusive(probe chan struct{}) {
 	}
 }
 
-// settle lets those go who wait for the probe. The caller holds the lock.
+// settle lets those go who wait for the probe, or leave it to others. The caller holds the lock.
 func (o *Outage) settle() {
 	if o.probe != nil {
 		close(o.probe)
 		o.probe = nil
 	}
-	o.fill()
-}
-
-// fill lets those go who leave the probe to others. The caller holds the lock.
-func (o *Outage) fill() {
 	if o.vacant != nil {
 		close(o.vacant)
 		o.vacant = nil

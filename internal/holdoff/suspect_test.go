@@ -79,9 +79,9 @@ func TestAnswerRefutesFailuresOfRequestsThatWereSentBefore(t *testing.T) {
 				if row.want > 0 {
 					return
 				}
-				o.fails("a", 0, 0, 0) // the failures before do not count any more
-				o.fails("b", 0, 0, 0)
-				o.fails("c", 0, 0, time.Second)
+				o.fails("d", 0, 0, 0) // the failures before do not count any more
+				o.fails("e", 0, 0, 0)
+				o.fails("f", 0, 0, time.Second)
 			})
 		})
 	}
@@ -160,4 +160,19 @@ func TestWhoProbes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestEndOfTheHoldOffLetsThoseGoWhoLeaveTheProbeToOthers(t *testing.T) {
+	withoutOutage(t, func(o *outage) {
+		o.begins(holdoff.Verdict{Class: holdoff.Transient, Key: "a"}, time.Second)
+		_, _, _ = o.Enter(o.Context(), "b", false, now)
+		time.Sleep(time.Second)
+		begin := time.Now()
+		time.AfterFunc(300*time.Millisecond, func() { o.End() })
+		release, f, err := o.Enter(o.Context(), "a", false, now)
+		if f != nil || err != nil || time.Since(begin) != 300*time.Millisecond {
+			o.Fatalf("%v, %v after %v, want to go ahead after 300ms", f, err, time.Since(begin))
+		}
+		release()
+	})
 }
