@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -334,10 +335,10 @@ func TestHooksGetTheHoldOffsOfKeysAndOfAll(t *testing.T) {
 }
 
 func TestUserHasAQuarterOfTheRequestsUnderWay(t *testing.T) {
-	hanging := 0
+	var hanging atomic.Int64
 	server := answering(func(form url.Values) fixedAnswer {
 		if form.Get("username") == "alice" {
-			hanging++
+			hanging.Add(1)
 			return silence
 		}
 		return secondToken
@@ -348,8 +349,8 @@ func TestUserHasAQuarterOfTheRequestsUnderWay(t *testing.T) {
 			all.Go(func() { _, _ = w.cache.Password("alice", fmt.Sprint(i)).Token() })
 		}
 		synctest.Wait()
-		if hanging != 16 {
-			w.Errorf("alice has %d requests under way, want 16 of 64", hanging)
+		if got := hanging.Load(); got != 16 {
+			w.Errorf("alice has %d requests under way, want 16 of 64", got)
 		}
 		begin := time.Now()
 		if w.token(w.cache.Password("bob", "x")); time.Since(begin) > 0 {
