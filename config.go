@@ -78,8 +78,8 @@ type Config struct {
 	// or raises an alarm. Default: such a token is sent again when nothing can be lost by it.
 	NeverResendRefreshToken bool
 
-	// MaxConcurrent is how many requests to the authorization server may be under way at once.
-	// Default: 64.
+	// MaxConcurrent is how many requests to the authorization server may be under way at once. No
+	// user and no key has more than a quarter of them, or one. Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.

@@ -47,7 +47,6 @@ func TestRefusedPasswordIsNotSentAThirdTime(t *testing.T) {
 		})
 	}
 	run("invalid_grant", tokentest.Fault{})
-	run("500", serverError)
 	run("empty 403", tokentest.Fault{Status: http.StatusForbidden})
 	run("locked", tokentest.Fault{Status: http.StatusLocked})
 	run("access_denied", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"access_denied"}`})

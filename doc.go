@@ -53,7 +53,7 @@
 //	grant.go key.go              the grants, and their keys
 //	request.go                   what may be sent, and what is remembered of it
 //	core.go endpoint.go          the state of a cache, and its authorization server
-//	failures.go                  what a failure means
+//	failures.go kept.go          what a failure means, and what is kept of it
 //	config.go dialect.go         what the user sets
 //	hooks.go errors.go auth.go   and gets
 //

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -300,7 +299,8 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 	failed.Code, _ = fields["error"].(string)
 	failed.Description, _ = fields["error_description"].(string)
 	uri, _ := fields["error_uri"].(string)
-	failed.Permanent = isPermanent(ans.Status, structured) && failed.Code != "temporarily_unavailable" && failed.Code != "server_error"
+	failed.empty = len(ans.Body) == 0
+	failed.Permanent = (isPermanent(ans.Status, structured) || refusesSilently(failed)) && failed.Code != "temporarily_unavailable" && failed.Code != "server_error"
 	if ans.Status >= 300 && ans.Status <= 399 {
 		failed.Permanent = true
 		failed.Err = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")
@@ -324,12 +324,4 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 		ErrorCode: failed.Code, ErrorDescription: failed.Description, ErrorURI: op.scrub.Line(uri, descriptionSize),
 	}
 	return failed
-}
-
-// bareResponse is a response without its request.
-func bareResponse(status int, header http.Header, body io.ReadCloser) *http.Response {
-	return &http.Response{
-		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: body,
-	}
 }

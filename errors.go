@@ -3,14 +3,13 @@ package tokencache
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"github.com/tokencache/tokencache/internal/holdoff"
 )
 
 // The errors that callers branch on, for [errors.Is].
@@ -92,6 +91,7 @@ type Error struct {
 	retrieve *oauth2.RetrieveError
 	reached  bool // the request may have reached the server
 	lost     bool // the refresh token that it carried may have been consumed
+	empty    bool // the answer had no body
 }
 
 // Error says what failed, how the server put it, and what to do where that is known.
@@ -152,13 +152,12 @@ func (e *Error) sentinel() error {
 }
 
 // A HeldOffError says that a request was not sent because of an earlier failure, and until when. It
-// wraps [ErrHeldOff] and the earlier failure.
+// wraps [ErrHeldOff] and the earlier failure. Of a failure that was about a user's credentials only an
+// [*Error] is kept, without Err and the answer's body, and with texts that can be cut short.
 type HeldOffError struct {
 	Until time.Time // when a request will be sent again; zero: after Source.Reset
 	Err   error     // the earlier failure
 }
-
-func heldOff(f *holdoff.Failure) error { return &HeldOffError{f.Until, f.Err} }
 
 // Error says until when, and what has failed.
 func (e *HeldOffError) Error() string {
@@ -180,14 +179,16 @@ func (e *HeldOffError) Unwrap() []error {
 	return []error{ErrHeldOff, e.Err}
 }
 
-// busyStatuses are the answers of a server, or of a proxy before it, that has not looked at the
-// request.
-var busyStatuses = []int{
-	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
-	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
-}
+// unseenStatuses are the answers of a server that has not looked at the request, gatewayStatuses those
+// of a proxy that does not know whether the server has.
+var (
+	unseenStatuses  = []int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	gatewayStatuses = []int{http.StatusBadGateway, http.StatusGatewayTimeout}
+)
 
-func isBusy(status int) bool { return slices.Contains(busyStatuses, status) }
+func isUnseen(status int) bool { return slices.Contains(unseenStatuses, status) }
+
+func isBusy(status int) bool { return isUnseen(status) || slices.Contains(gatewayStatuses, status) }
 
 // kindOf returns the sentinel error for an answer, or nil. Servers disagree about statuses, so the
 // code comes first.
@@ -201,8 +202,10 @@ func kindOf(e *Error) error {
 		return ErrLocked
 	case isBusy(e.StatusCode) || e.StatusCode >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error":
 		return ErrUnavailable
-	case e.Grant == "client_credentials" && e.StatusCode == http.StatusUnauthorized:
+	case e.Grant == "client_credentials" && (e.StatusCode == http.StatusUnauthorized || refusesSilently(e)):
 		return ErrInvalidClient
+	case refusesSilently(e):
+		return ErrInvalidGrant
 	case e.Op != opRevocation && refusesUser(e):
 		return ErrInvalidGrant
 	}
@@ -216,8 +219,23 @@ func refusesUser(e *Error) bool {
 	case "unauthorized_client", "unsupported_grant_type", "invalid_scope":
 		return false
 	case "invalid_request":
-		return e.Grant == "refresh_token"
+		return e.Grant == "refresh_token" || e.Grant == "password" && e.StatusCode == http.StatusBadRequest
 	}
 	byUser := e.Grant == "password" || e.Grant == "refresh_token" || e.Grant == "authorization_code"
 	return byUser && e.Permanent && (e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized)
+}
+
+// refusesSilently reports whether an answer with nothing but a status can only be the refusal of the
+// client, or of the password.
+func refusesSilently(e *Error) bool {
+	return e.empty && e.Code == "" && (e.Grant == "client_credentials" || e.Grant == "password") &&
+		(e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusForbidden)
+}
+
+// bareResponse is a response without its request.
+func bareResponse(status int, header http.Header, body io.ReadCloser) *http.Response {
+	return &http.Response{
+		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: body,
+	}
 }

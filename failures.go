@@ -42,6 +42,9 @@ type attempt struct {
 	isSession     bool           // the application saves them
 	rejected      bool           // the token to be replaced is taken for revoked
 	requested     bool           // a request was sent
+	sent          int64          // monotonic: when the last one was
+	failed        *Error         // the failure of the last one
+	kept          error          // what is remembered of it, if it was about a user's credentials
 	consumes      bool           // and one that was not for client credentials
 	sentPassword  bool           // a user's credentials were sent and may have been refused
 	tookPassword  bool           // the server has accepted them, if the grant goes on
@@ -55,6 +58,17 @@ func (a *attempt) next() {
 	if a.tookPassword {
 		a.sentPassword, a.tookPassword = false, false
 	}
+}
+
+// shares returns what has a share of the requests under way: a key, and a user.
+func (a *attempt) shares() []string {
+	switch {
+	case a == nil:
+		return nil
+	case a.subject == "":
+		return []string{"key " + a.key}
+	}
+	return []string{"key " + a.key, "user " + a.subject}
 }
 
 // served returns for how long the token that is to be replaced can still be used.
@@ -76,22 +90,55 @@ func (f *failures) classify(ctx context.Context, a *attempt, err error) string {
 		errors.Is(err, ErrClosed), errors.Is(err, errReentrant),
 		errors.Is(err, context.Canceled) && ctx.Err() == context.Canceled:
 		return classNone
-	case own != nil && a.sentPassword && countsAsAttempt(own):
+	case own != nil && a.sentPassword && refusesPassword(own):
 		return holdoff.Credentials
+	case own != nil && a.sentPassword && mayCountPassword(own):
+		return holdoff.InDoubt
 	case known && e.Permanent:
 		return holdoff.Permanent
 	}
 	return holdoff.Transient
 }
 
-// countsAsAttempt reports whether a server may have looked at the password: it answered, was not too
-// busy to look, and did not refuse something else first.
-func countsAsAttempt(e *Error) bool {
+// refusesPassword reports whether a failure is a refusal of the user's credentials, however it is put.
+// Any answer is one that is no failure of the server or of a proxy, if it does not refuse something
+// that servers look at first.
+func refusesPassword(e *Error) bool {
+	switch {
+	case refusesEarly(e):
+		return false
+	case e.Permanent, e.StatusCode >= 300 && e.StatusCode <= 399:
+		return true
+	}
+	switch e.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusLocked:
+		return e.Code != "temporarily_unavailable" && e.Code != "server_error"
+	}
+	return false
+}
+
+// mayCountPassword reports whether a server may have counted the user's credentials as wrong: it has
+// failed or has not answered, but it did not say that it was too busy to look.
+func mayCountPassword(e *Error) bool {
+	if e.StatusCode == 0 {
+		return e.reached
+	}
+	return !refusesEarly(e) && !isUnseen(e.StatusCode) && e.Code != "temporarily_unavailable"
+}
+
+// refusesEarly reports whether a server refuses something that it looks at before the user's
+// credentials.
+func refusesEarly(e *Error) bool {
 	switch e.Code {
 	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
-		return false
+		return true
 	}
-	return e.StatusCode != 0 && !isBusy(e.StatusCode)
+	return false
+}
+
+// isServerError reports whether the server itself answered that it has failed.
+func isServerError(e *Error) bool {
+	return e.StatusCode >= 500 && !isBusy(e.StatusCode) && !e.Permanent
 }
 
 // isPermanent tells a structured refusal from what may go away by itself: statuses that say so, 5xx,
@@ -126,19 +173,59 @@ func (f *failures) own(err error) *Error {
 	}
 }
 
-// concernsAll reports whether a failure is about the server or the client, and not about one key.
-func (f *failures) concernsAll(err error) bool {
-	switch e := f.own(err); {
-	case e == nil:
-		return false
-	case e.Permanent:
-		return e.sentinel() == ErrInvalidClient
-	case e.StatusCode == 0 && e.server == nil: // a grant's own
-		return false
-	case e.StatusCode == 0:
-		return !e.reached || errors.Is(err, context.DeadlineExceeded)
-	default:
-		return isBusy(e.StatusCode)
+// A concern is whom a failure is about.
+type concern int
+
+const (
+	concernsKey   concern = iota
+	concernsMaybe         // its key, and the server if further keys have it
+	concernsAll           // the server or the client
+	answersWell           // its key: the server serves
+)
+
+// concern returns whom a failed fetch is about. A failure with a user's credentials or session is about
+// its key first. The connection and the client's own credentials are common to all keys.
+func (f *failures) concern(a *attempt, class string, err error) concern {
+	e := f.own(err)
+	switch {
+	case e == nil || a.foreign:
+		return concernsKey
+	case e.Permanent && e.sentinel() == ErrInvalidClient:
+		return concernsAll
+	case e != a.failed && (e.server != nil || !a.requested || e.StatusCode == 0): // not of this fetch's request
+		return concernsKey
+	case refuses(e) || class == holdoff.Credentials:
+		return answersWell
+	case e.StatusCode != 0 && e.StatusCode < 500 && !isBusy(e.StatusCode):
+		return concernsKey
+	}
+	connection := e.StatusCode == 0 && !e.reached
+	client := e.Grant == "client_credentials" && (e.StatusCode == 0 || isBusy(e.StatusCode))
+	switch {
+	case !connection && !client:
+		return concernsMaybe
+	case f.memory.Outage.AnsweredSince(a.sent):
+		return concernsKey
+	}
+	return concernsAll
+}
+
+// refuses reports whether an answer is a refusal, by a server that works.
+func refuses(e *Error) bool {
+	return e.Permanent && e.StatusCode != 0 && e.kind != ErrRefreshTokenSpent
+}
+
+// requested notes how the last request of an attempt ended.
+func (f *failures) requested(a *attempt, err error) {
+	if a == nil {
+		return
+	}
+	failed, known := err.(*Error) // not errors.As: of a request that was not sent
+	if failed != a.failed {
+		a.failed, a.kept = failed, nil
+	}
+	if a.requested && (err == nil || known && (refuses(failed) || a.sentPassword && refusesPassword(failed))) {
+		f.memory.Outage.Answered(a.sent)
 	}
 }
 
@@ -148,18 +235,42 @@ func (f *failures) remember(ctx context.Context, a *attempt, class string, err e
 		return
 	}
 	now := f.clock.Now()
-	v := holdoff.Verdict{Class: class, Err: err, RetryAfter: retryAfterOf(err), Secret: a.secret, Served: a.served(now)}
-	if class != holdoff.Credentials && !a.foreign && f.concernsAll(err) {
-		if began := f.memory.Outage.Begin(v, now); began != nil {
-			f.report.heldOff(ctx, HoldOffInfo{Began: true, Until: began.Until, Err: err})
-		}
+	v := holdoff.Verdict{
+		Class: class, Err: err, RetryAfter: retryAfterOf(err), Secret: a.secret, Served: a.served(now),
+		Key: a.key, Sent: a.sent,
+	}
+	concern := f.concern(a, class, err)
+	if concern == concernsAll {
+		f.allHeldOff(ctx, f.memory.Outage.Begin(v, now), err)
 		return
 	}
-	if e := f.own(err); e != nil && e.StatusCode != 0 {
-		f.endOutage(ctx) // the server answers
+	if concern == answersWell {
+		f.endOutage(ctx)
+	}
+	if class == holdoff.Credentials || class == holdoff.InDoubt {
+		v.Err = a.keep(f.own(err))
 	}
 	failed := f.memory.Remember(a.key, v, now)
 	f.report.heldOff(ctx, HoldOffInfo{Grant: a.grant, Subject: a.subject, Began: true, Until: failed.Until, Err: err})
+	if concern == concernsMaybe {
+		v.Class, v.Err = holdoff.Transient, err
+		f.allHeldOff(ctx, f.memory.Outage.Suspect(v, now), err)
+	}
+}
+
+// allHeldOff reports the hold-off of all keys that has begun; nil is none.
+func (f *failures) allHeldOff(ctx context.Context, began *holdoff.Failure, err error) {
+	if began != nil {
+		f.report.heldOff(ctx, HoldOffInfo{Began: true, Until: began.Until, Err: err})
+	}
+}
+
+// keep returns what is remembered of a failure that is about a user's credentials.
+func (a *attempt) keep(failed *Error) error {
+	if failed != a.failed || a.kept == nil {
+		a.failed, a.kept = failed, keep(failed)
+	}
+	return a.kept
 }
 
 func retryAfterOf(err error) time.Duration {
@@ -195,7 +306,7 @@ func (f *failures) check(ctx context.Context, a *attempt, nested bool) (release 
 	if a.foreign {
 		return func() {}, nil
 	}
-	release, failed, err := f.memory.Outage.Enter(ctx, nested, f.clock.Now)
+	release, failed, err := f.memory.Outage.Enter(ctx, a.key, nested, f.clock.Now)
 	switch {
 	case failed != nil:
 		return nil, heldOff(failed)

@@ -78,22 +78,24 @@ func TestWhatConcernsTheServerHoldsOffAllKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
 				w.srv.Fail("token", -1, fault)
-				_, _ = w.cache.Password("alice", "wonderland").Token()
 				for i := range 100 {
 					_, err := w.cache.Password(fmt.Sprint("user-", i), "x").Token()
-					if errors.Is(err, tokencache.ErrHeldOff) != (want == 1) {
-						w.Fatalf("user %d: got %v; want held off: %v", i, err, want == 1)
+					if errors.Is(err, tokencache.ErrHeldOff) != (i >= want) {
+						w.Fatalf("user %d: got %v; want held off: %v", i, err, i >= want)
 					}
 				}
 				w.wantFetches(want)
 			})
 		})
 	}
-	run("429", tokentest.Fault{Status: http.StatusTooManyRequests}, 1)
-	run("503", tokentest.Fault{Status: http.StatusServiceUnavailable}, 1)
+	run("429", tokentest.Fault{Status: http.StatusTooManyRequests}, 3)
+	run("500", serverError, 3)
+	run("502", tokentest.Fault{Status: http.StatusBadGateway}, 3)
+	run("503", tokentest.Fault{Status: http.StatusServiceUnavailable}, 3)
+	run("no answer", tokentest.Fault{Latency: time.Hour}, 3)
 	run("invalid_client", tokentest.Fault{Status: http.StatusUnauthorized, Body: `{"error":"invalid_client"}`}, 1)
-	run("no answer", tokentest.Fault{Latency: time.Hour}, 1)
-	run("a refused password", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, 101)
+	run("a refused password", tokentest.Fault{Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`}, 100)
+	run("an answer of a proxy", tokentest.Fault{Status: http.StatusNotFound, Body: "<html>"}, 100)
 }
 
 func TestAfterAnOutageOneFlightTriesAndTheOthersWait(t *testing.T) {
@@ -328,7 +330,7 @@ func TestForeignSourceAndServerDoNotHoldOffEachOther(t *testing.T) {
 
 		failure = nil
 		w.srv.Fail("token", -1, tokentest.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}})
-		_, _ = w.cache.Password("alice", "wonderland").Token()
+		_, _ = w.cache.ClientCredentials("one").Token()
 		w.token(partner("two"))
 		if _, err := w.cache.ClientCredentials("other").Token(); !errors.Is(err, tokencache.ErrHeldOff) {
 			w.Errorf("server: got %v, want ErrHeldOff", err)

@@ -59,7 +59,7 @@ type FetchInfo struct {
 	Attempt   int           // the number of the try within the flight, from 1
 	Remaining time.Duration // of the token to be replaced: 0 or less if it has expired, NeverExpires if it never does
 	Duration  time.Duration // of the try; 0 before it is done
-	Class     string        // "ok", "transient", "permanent", "credentials" or "none"; values may be added; empty before it is done
+	Class     string        // "ok", "transient", "permanent", "credentials", "in doubt" or "none"; values may be added; empty before it is done
 	Err       error         // nil if it succeeded
 }
 

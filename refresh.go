@@ -33,7 +33,7 @@ func fateOf(e *Error) fate {
 		return fateRefused
 	}
 	switch {
-	case e.StatusCode == 0 && !e.reached, saysBusy(e.StatusCode):
+	case e.StatusCode == 0 && !e.reached, isUnseen(e.StatusCode):
 		return fateGood
 	case e.StatusCode == 0, e.server == nil, // a user's function panicked
 		e.StatusCode == http.StatusBadGateway, e.StatusCode == http.StatusGatewayTimeout,
@@ -49,11 +49,6 @@ func fateOf(e *Error) fate {
 		return fateUnclear
 	}
 	return fateFailed
-}
-
-// saysBusy reports whether the server itself says that it had no time for the request.
-func saysBusy(status int) bool {
-	return isBusy(status) && status != http.StatusBadGateway && status != http.StatusGatewayTimeout
 }
 
 func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/scrub"
 	"github.com/tokencache/tokencache/internal/wire"
 )
@@ -69,6 +70,7 @@ func (c *core) requestToken(ctx context.Context, params url.Values) (tok *oauth2
 			c.afterRefresh(a, refresh, outcome)
 		}
 		done(outcome)
+		c.failures.requested(a, outcome)
 	}()
 	tok, err = c.exchange(ctx, a, params, progress)
 	outcome = err
@@ -127,12 +129,18 @@ func (c *core) beforeCredentials(ctx context.Context, a *attempt, hash uint64) (
 		defer release()
 		// Not errors.As, as in afterRefresh.
 		failed, sent := err.(*Error)
+		now := c.clock.Now()
+		if sent && isServerError(failed) && memory.RefusedByErrors(hash, now) {
+			failed.kind, failed.Permanent = ErrInvalidGrant, true
+		}
 		switch {
 		case err == nil:
 			a.tookPassword = true
-			memory.ForgetPassword(hash)
-		case sent && countsAsAttempt(failed):
-			memory.RefusePassword(hash, err, failed.RetryAfter, c.clock.Now())
+			memory.AcceptPassword(hash, a.sent)
+		case sent && refusesPassword(failed):
+			memory.RefusePassword(hash, a.keep(failed), failed.RetryAfter, now)
+		case sent && mayCountPassword(failed):
+			memory.DoubtPassword(hash, a.keep(failed), failed.RetryAfter, isServerError(failed), now)
 		}
 	}, nil
 }
@@ -170,7 +178,10 @@ func (c *Cache) Send(ctx context.Context, op string, req *http.Request) (*http.R
 		}
 	}
 	outcome := error(&Error{Op: op, reached: true}) // if a user's function panics
-	defer func() { done(outcome) }()
+	defer func() {
+		done(outcome)
+		core.failures.requested(a, outcome)
+	}()
 	ans, err := core.sendOther(ctx, o, req.Clone(ctx))
 	outcome = err
 	if err != nil {
@@ -200,17 +211,18 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 	if ctx.Err() != nil { // says nothing of the server
 		return nil, fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
 	}
-	leave, err := c.endpoint.client.Enter(ctx)
-	if err != nil {
-		return nil, c.endpoint.unanswered(op, req.URL, err, false)
+	a := c.attemptOf(ctx)
+	leave, err := c.endpoint.client.Enter(ctx, a.shares()...)
+	if err != nil { // the queue is this cache's own, and says nothing of the server
+		return nil, fmt.Errorf("tokencache: %s: too many requests are under way; see Config.MaxConcurrent: %w", op.name, err)
 	}
 	defer leave()
-	if a := c.attemptOf(ctx); a != nil {
+	if a != nil {
 		// The hold-off can have begun while the request was waiting.
 		if failed := c.failures.memory.Outage.Active(c.clock.Now()); failed != nil && !c.flights.IsPrivileged(ctx) {
 			return nil, heldOff(failed)
 		}
-		a.requested = true
+		a.requested, a.sent = true, clock.Monotonic()
 	}
 	return c.endpoint.send(ctx, op, req)
 }

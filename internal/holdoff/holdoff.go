@@ -4,7 +4,6 @@
 package holdoff
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
@@ -15,14 +14,20 @@ import (
 const (
 	Transient   = "transient"   // it may go away by itself
 	Permanent   = "permanent"   // a structured refusal
-	Credentials = "credentials" // a user's password was answered with anything but a token
+	Credentials = "credentials" // a user's credentials were refused
+	InDoubt     = "in doubt"    // a user's credentials were sent, and may have counted as wrong
 )
+
+// ofUser reports whether failures of a class are about a user's credentials.
+func ofUser(class string) bool { return class == Credentials || class == InDoubt }
 
 const (
 	transientFirst    = time.Second
 	transientMost     = time.Minute
 	permanentFirst    = time.Minute
 	permanentMost     = 5 * time.Minute
+	inDoubtFirst      = 30 * time.Second
+	inDoubtMost       = 5 * time.Minute
 	credentialsFirst  = 5 * time.Minute // and until Forget after the second
 	retryAfterMost    = 5 * time.Minute
 	memory            = 10 * time.Minute    // how long after its hold-off a failure makes the next one longer
@@ -33,6 +38,8 @@ const (
 // A Verdict says what a failure means.
 type Verdict struct {
 	Class      string
+	Key        string // whose fetch failed; only for an Outage
+	Sent       int64  // monotonic: when its request was sent; only for an Outage
 	Err        error
 	RetryAfter time.Duration // how long the server asked to be left alone
 	Secret     uint64        // hash of the password or refresh token that was sent, 0 for none
@@ -44,29 +51,34 @@ type Failure struct {
 	Err   error
 	Until time.Time // when its hold-off ends; zero: when it is forgotten
 
-	class  string
-	count  int
-	until  int64  // monotonic, or clock.Never
-	ask    int64  // monotonic: when a function may be asked for another password
-	secret uint64 // hash of what was refused
+	class    string
+	until    int64  // monotonic, or clock.Never
+	ask      int64  // monotonic: when a function may be asked for another password
+	at       int64  // monotonic: when it was recorded
+	secret   uint64 // hash of what was refused
+	count    int32  // of failures in a row
+	refusals uint8  // how many of them were refusals
+	answered bool   // of InDoubt: the server itself answered, with an error of its own
 }
 
 func (f *Failure) active(now clock.Instant) bool { return f != nil && now.Mono < f.until }
 
 // next returns the failure that follows f, which may be nil.
 func (f *Failure) next(v Verdict, now clock.Instant) *Failure {
-	n := &Failure{class: v.Class, count: 1, Err: v.Err, secret: v.Secret, ask: now.Mono + int64(askEvery)}
+	n := &Failure{class: v.Class, count: 1, Err: v.Err, secret: v.Secret, ask: now.Mono + int64(askEvery), at: now.Mono}
 	if f != nil {
-		n.count = f.count + 1
+		n.count, n.refusals = f.count+1, f.refusals
 	}
 	var delay time.Duration
 	switch v.Class {
 	case Credentials:
 		delay = credentialsFirst
-		if n.count > 1 {
-			n.until = clock.Never
+		if n.refusals++; n.refusals > 1 {
+			n.refusals, n.until = 2, clock.Never
 			return n
 		}
+	case InDoubt:
+		delay = doubled(inDoubtFirst, inDoubtMost, n.count)
 	case Permanent:
 		delay = doubled(permanentFirst, permanentMost, n.count)
 	default:
@@ -80,7 +92,7 @@ func (f *Failure) next(v Verdict, now clock.Instant) *Failure {
 	return n
 }
 
-func doubled(first, most time.Duration, count int) time.Duration {
+func doubled(first, most time.Duration, count int32) time.Duration {
 	return min(first<<min(count-1, 16), most)
 }
 
@@ -97,56 +109,65 @@ type Memory struct {
 	Outage Outage // the hold-off of all keys
 	Turns  Turns  // one request at a time carries the same secret
 
-	failures *table.Table[*Failure] // by key, or by passwordKey
+	failures  *table.Table[*Failure] // by key, but not those of users' credentials
+	users     *bounded               // by key, those of users' credentials
+	passwords *bounded               // by passwordKey
+	logins    logins
 }
 
 // New returns a Memory without failures.
-func New() *Memory { return &Memory{failures: table.New[*Failure]()} }
+func New() *Memory {
+	return &Memory{failures: table.New[*Failure](), users: newBounded(), passwords: newBounded()}
+}
 
 func (m *Memory) of(key string) *Failure {
+	if f := m.users.of(key); f != nil {
+		return f
+	}
 	f, _ := m.failures.Get(key)
 	return f
 }
 
 func (m *Memory) store(key string, f *Failure, now clock.Instant) {
-	ttl := table.Forever
-	if f.until != clock.Never {
-		ttl = time.Duration(f.until-now.Mono) + memory
-		if f.class == Credentials {
-			ttl += credentialsMemory
-		}
+	if ofUser(f.class) {
+		m.users.store(key, f, now)
+		return
 	}
-	m.failures.Set(key, f, ttl)
+	m.users.Delete(key)
+	m.failures.Set(key, f, time.Duration(f.until-now.Mono)+memory)
 }
 
 // Check returns the failure that a key is held off for, or nil. If asks is set, the key may have
-// another password than the one that was refused: then it may try every ten seconds.
+// another password than the one that failed: then it may try every ten seconds.
 func (m *Memory) Check(key string, asks bool, now clock.Instant) *Failure {
 	f := m.of(key)
 	if !f.active(now) {
 		return nil
 	}
-	if !asks || f.class != Credentials || now.Mono < f.ask {
+	if !asks || !ofUser(f.class) || now.Mono < f.ask {
 		return f
 	}
 	m.store(key, f.postponed(now), now)
 	return nil
 }
 
-// Remember records a failure of a key. If it is the refusal of a password that was recorded already,
-// the key shares that password's hold-off.
+// Remember records a failure of a key. If it is that of a password that was recorded already, the key
+// shares that password's hold-off.
 func (m *Memory) Remember(key string, v Verdict, now clock.Instant) *Failure {
-	if refused := m.of(passwordKey(v.Secret)); v.Class == Credentials && refused != nil {
-		shared := *refused
-		shared.Err = v.Err
-		m.store(key, &shared, now)
-		return &shared
+	if failed := m.passwords.of(passwordKey(v.Secret)); ofUser(v.Class) && failed != nil {
+		if failed.Err != v.Err {
+			own := *failed
+			own.Err = v.Err
+			failed = &own
+		}
+		m.store(key, failed, now)
+		return failed
 	}
 	old := m.of(key)
 	if old != nil && v.Secret == 0 {
 		v.Secret = old.secret
 	}
-	if old != nil && (old.class != v.Class || old.secret != v.Secret) {
+	if old != nil && (old.secret != v.Secret || old.class != v.Class && !(ofUser(old.class) && ofUser(v.Class))) {
 		old = nil
 	}
 	f := old.next(v, now)
@@ -158,6 +179,7 @@ func (m *Memory) Remember(key string, v Verdict, now clock.Instant) *Failure {
 func (m *Memory) Forget(key string) bool {
 	known := m.of(key) != nil
 	m.failures.Delete(key)
+	m.users.Delete(key)
 	return known
 }
 
@@ -166,40 +188,4 @@ func (m *Memory) ForgetOther(key string, secret uint64) {
 	if f := m.of(key); f != nil && f.secret != secret && (f.class == Permanent || f.class == Transient && f.secret != 0) {
 		m.failures.Delete(key)
 	}
-}
-
-// A server counts the refusals of a password by user, whatever else is asked for. So a refused
-// password is remembered for all keys that send it.
-
-// CheckPassword returns the failure that a password is held off for, or nil. The key shares the
-// hold-off from then on.
-func (m *Memory) CheckPassword(key string, hash uint64, now clock.Instant) *Failure {
-	f := m.of(passwordKey(hash))
-	if !f.active(now) {
-		return nil
-	}
-	m.store(key, f.postponed(now), now)
-	return f
-}
-
-// RefusePassword records that a password was refused.
-func (m *Memory) RefusePassword(hash uint64, err error, retryAfter time.Duration, now clock.Instant) {
-	v := Verdict{Class: Credentials, Err: err, RetryAfter: retryAfter, Secret: hash}
-	m.store(passwordKey(hash), m.of(passwordKey(hash)).next(v, now), now)
-}
-
-// ForgetPassword ends the hold-off of a password.
-func (m *Memory) ForgetPassword(hash uint64) { m.failures.Delete(passwordKey(hash)) }
-
-// ForgetPasswordOf ends the hold-off of the password that a key was refused for.
-func (m *Memory) ForgetPasswordOf(key string) {
-	if f := m.of(key); f != nil && f.secret != 0 {
-		m.ForgetPassword(f.secret)
-	}
-}
-
-// passwordKey is where the refusals of a password are remembered. It is longer than the keys of
-// sources are.
-func passwordKey(hash uint64) string {
-	return string(binary.LittleEndian.AppendUint64([]byte("password "), hash))
 }

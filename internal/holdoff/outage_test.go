@@ -51,7 +51,7 @@ func (o *outage) active(want bool) {
 func (o *outage) enters(nested bool, after time.Duration) (release func()) {
 	o.Helper()
 	begin := time.Now()
-	release, f, err := o.Enter(o.Context(), nested, now)
+	release, f, err := o.Enter(o.Context(), "key", nested, now)
 	if release == nil || f != nil || err != nil || time.Since(begin) != after {
 		o.Fatalf("Enter(nested: %t) = %v, %v after %v, want to go ahead after %v", nested, f, err, time.Since(begin), after)
 	}
@@ -134,7 +134,7 @@ func TestNobodyWaitsWithoutAnOutage(t *testing.T) {
 func TestNobodyEntersDuringAnOutage(t *testing.T) {
 	inOutage(t, func(o *outage) {
 		for _, nested := range []bool{false, true} {
-			release, f, err := o.Enter(o.Context(), nested, now)
+			release, f, err := o.Enter(o.Context(), "key", nested, now)
 			if release != nil || err != nil || f == nil || f.Err != errFailure {
 				o.Errorf("Enter(nested: %t) = %v, %v, want the failure", nested, f, err)
 			}
@@ -163,7 +163,7 @@ func TestOthersWaitForTheProbe(t *testing.T) {
 				var others sync.WaitGroup
 				for range 5 {
 					others.Go(func() {
-						_, f, err := o.Enter(ctx, false, now)
+						_, f, err := o.Enter(ctx, "key", false, now)
 						mu.Lock()
 						defer mu.Unlock()
 						switch {
@@ -203,7 +203,7 @@ func TestProbeIsReplacedEveryTwoSeconds(t *testing.T) {
 		releases := make(chan func(), 5)
 		for range 5 {
 			go func() {
-				release, f, err := o.Enter(o.Context(), false, now)
+				release, f, err := o.Enter(o.Context(), "key", false, now)
 				if f != nil || err != nil {
 					o.Errorf("got %v, %v", f, err)
 				}
@@ -266,7 +266,7 @@ func TestProbeIsNotWaitedForAfterTheContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(o.Context(), 2*time.Second-1, cause)
 		defer cancel()
 		begin := time.Now()
-		if release, f, err := o.Enter(ctx, false, now); release != nil || f != nil || err != cause || time.Since(begin) != 2*time.Second-1 {
+		if release, f, err := o.Enter(ctx, "key", false, now); release != nil || f != nil || err != cause || time.Since(begin) != 2*time.Second-1 {
 			o.Errorf("got %v, %v after %v, want the cause after a nanosecond less than 2s", f, err, time.Since(begin))
 		}
 		release()

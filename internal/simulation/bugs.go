@@ -53,6 +53,8 @@ var Bugs = []Bug{
 	{Name: "a refresh token in doubt is sent while its access token lives", Breaks: refreshLast, client: resendingLater},
 	{Name: "a refused password is sent again", Breaks: passwordTwice, client: resending("password", 400)},
 	{Name: "a refused password is sent again", Breaks: noLockOut, client: resending("password", 400)},
+	{Name: "a password is locked for ever by 5xx", Breaks: foreverRefused, config: takesErrorsForRefusals},
+	{Name: "a second key is not needed", Breaks: ownFailure, token: stopsAllKeys},
 	{Name: "the context is ignored", Breaks: withinDeadline, token: ignoresContext},
 	{Name: "a failure is not returned", Breaks: callsEnd, token: hangsOnFailure},
 	{Name: "a hook leaves a goroutine behind", Breaks: nothingLeft, config: func(cfg *tokencache.Config) {
@@ -83,6 +85,32 @@ func keepsToken(ctx context.Context, w *world, key int, src *tokencache.Source) 
 		return tok, nil
 	}
 	return src.TokenContext(ctx)
+}
+
+func takesErrorsForRefusals(cfg *tokencache.Config) {
+	cfg.Dialect.Failure = func(e *tokencache.Error, _ http.Header, _ []byte) {
+		if e.StatusCode >= 500 {
+			e.Code, e.Permanent = "invalid_grant", true
+		}
+	}
+}
+
+// stopsAllKeys holds off all keys after one was told that the server is busy.
+func stopsAllKeys(ctx context.Context, w *world, key int, src *tokencache.Source) (*oauth2.Token, error) {
+	w.mu.Lock()
+	held := w.stopped
+	w.mu.Unlock()
+	if held != nil && time.Now().Before(held.Until) {
+		return nil, held
+	}
+	tok, err := src.TokenContext(ctx)
+	var e *tokencache.Error
+	if errors.As(err, &e) && (e.StatusCode == 429 || e.StatusCode == 503) {
+		w.mu.Lock()
+		w.stopped = &tokencache.HeldOffError{Until: time.Now().Add(max(e.RetryAfter, time.Second)), Err: e}
+		w.mu.Unlock()
+	}
+	return tok, err
 }
 
 func ignoresContext(ctx context.Context, _ *world, _ int, src *tokencache.Source) (*oauth2.Token, error) {

@@ -26,6 +26,8 @@ const (
 	refreshLast     Invariant = "a refresh token whose answer was lost is not sent while its access token is served"
 	passwordTwice   Invariant = "a refused password is not sent a third time"
 	noLockOut       Invariant = "one password does not lock a user out"
+	foreverRefused  Invariant = "only a password that was refused twice is held off for ever"
+	ownFailure      Invariant = "a key is held off for failures of its own, or of three keys, or of all"
 	withinDeadline  Invariant = "calls return by their deadline"
 	callsEnd        Invariant = "calls return"
 	nothingLeft     Invariant = "no goroutine is left"
@@ -50,6 +52,13 @@ type judge struct {
 	underWay   map[string]int          // token requests, by key
 	refreshes  map[string]*seenRefresh // refresh tokens
 	refused    map[login]int           // refusals in a row, as a client sees them
+	errored    map[login]time.Time     // when the server last answered with an error of its own, if nothing came after it
+	logins     map[login]passed        // the last one that got a token
+	refusals   map[login]int           // refusals in a row, whatever was reset
+	twice      map[string]bool         // users with a password that was ever refused twice
+	failed     map[string]bool         // keys and users whose requests have ever failed
+	suspects   map[string]time.Time    // by key: when the request was sent whose failure may be the server's
+	allUntil   time.Time               // all keys may be held off until then
 	wrong      map[login]int           // refusals in a row, as the server counts them
 	delivered  map[string]time.Time    // when the answer with a token arrived
 	excused    map[string]time.Time    // by key: an error of Revoke covers tokens issued until then
@@ -66,6 +75,8 @@ func newJudge(h *History, srv *tokentest.Server, wall *wallClock) *judge {
 		history: h, srv: srv, wall: wall, begin: time.Now(),
 		violations: map[Invariant]string{}, tokens: map[string]*seenToken{}, underWay: map[string]int{},
 		refreshes: map[string]*seenRefresh{}, refused: map[login]int{}, wrong: map[login]int{},
+		errored: map[login]time.Time{}, logins: map[login]passed{}, refusals: map[login]int{}, twice: map[string]bool{},
+		failed: map[string]bool{}, suspects: map[string]time.Time{},
 		delivered: map[string]time.Time{}, excused: map[string]time.Time{}, requests: map[string]int{},
 		full: map[string]time.Time{},
 	}
@@ -109,6 +120,7 @@ func (j *judge) returned(s step, began time.Time, err error) {
 	if s.limit > 0 && took > s.limit && s.what != "log in again" {
 		j.violated(withinDeadline, "%s with %v took %v", s.what, s.limit, took)
 	}
+	j.heldOff(s, err)
 	wasClosed := !j.closed.IsZero() && j.closed.Before(began)
 	if s.what == "token" && wasClosed && !errors.Is(err, tokencache.ErrClosed) {
 		j.violated(closedIsClosed, "%s: %v", s.what, err)

@@ -45,12 +45,16 @@ func (j *judge) answered(r *tokenRequest) {
 	j.note("answer to %s %s: %d %s reached %v %s %s",
 		r.key, r.form.Get("grant_type"), r.status, a.Code, r.reached, short(a.AccessToken), short(a.RefreshToken))
 	j.underWay[r.key]--
+	j.concerns(r)
 	if attempt := loginOf(r); attempt.password != "" {
 		switch {
-		case r.status == http.StatusOK:
+		case r.status == http.StatusOK && a.AccessToken != "":
 			delete(j.refused, attempt)
-		case r.refusesPassword():
-			j.refused[attempt]++
+			delete(j.errored, attempt)
+			delete(j.refusals, attempt)
+			j.logins[attempt] = passed{r.sent, time.Now()}
+		default:
+			j.countRefusals(attempt, r)
 		}
 		j.countWrong(attempt, a)
 	}

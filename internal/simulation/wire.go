@@ -81,10 +81,18 @@ func (r *tokenRequest) answer() (a tokenAnswer) {
 	return a
 }
 
-// refusesPassword reports whether the server may have counted the request as a wrong password.
+// refusesPassword reports whether the answer is a refusal of the user's password.
 func (r *tokenRequest) refusesPassword() bool {
-	other := []int{0, http.StatusOK, 408, 425, 429, 502, 503, 504}
-	return !slices.Contains(other, r.status) && !refusesEarly(r.answer().Code)
+	refusals := []int{400, 401, 403, 422, 423}
+	return slices.Contains(refusals, r.status) && !refusesEarly(r.answer().Code)
+}
+
+// failsWithError reports whether the server answered that it has failed.
+func (r *tokenRequest) failsWithError() bool { return r.status >= 500 && !r.busy() }
+
+// busy reports whether a server or a gateway has no time.
+func (r *tokenRequest) busy() bool {
+	return slices.Contains([]int{408, 425, 429, 502, 503, 504}, r.status)
 }
 
 // refusesEarly reports whether a server that answers with this code has not looked at passwords and

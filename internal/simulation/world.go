@@ -67,6 +67,7 @@ type world struct {
 	passwords map[string]string     // by user, as the callers know them
 	latest    map[int]*oauth2.Token // by key, what callers last got
 	sources   map[int]*tokencache.Source
+	stopped   *tokencache.HeldOffError // by a bug
 }
 
 func newWorld(t *testing.T, h *History, bug Bug) *world {

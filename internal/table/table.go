@@ -43,9 +43,14 @@ func (t *Table[V]) Set(key string, item V, ttl time.Duration) (swept bool) {
 	if size < max(2*last, sweepFrom) || !t.swept.CompareAndSwap(last, size) {
 		return false
 	}
+	t.Sweep()
+	return true
+}
+
+// Sweep removes expired items.
+func (t *Table[V]) Sweep() {
 	t.items.DeleteExpired()
 	t.swept.Store(int64(t.items.ItemCount()))
-	return true
 }
 
 // GetOrAdd returns the item of a key, after storing the given one for ever if there was none.

@@ -22,14 +22,14 @@ const answerSize = 1 << 20
 // use.
 type Client struct {
 	http  http.Client
-	slots chan struct{} // one for each request under way
+	slots *slots
 }
 
 // New returns a Client that sends requests as client does, but without following redirects, which would
 // carry credentials to another place. client may be nil. Enter lets at most the given number of callers
-// in at once.
+// in at once, and a quarter of it for each of their shares.
 func New(client *http.Client, most int) *Client {
-	c := &Client{slots: make(chan struct{}, most)}
+	c := &Client{slots: newSlots(most)}
 	if client != nil {
 		c.http = *client
 	}
@@ -59,15 +59,10 @@ type LostError struct {
 func (e *LostError) Error() string { return e.Err.Error() }
 func (e *LostError) Unwrap() error { return e.Err }
 
-// Enter waits until there is room for a further request. leave is to be called after it. If ctx ends
-// first, Enter returns its cause.
-func (c *Client) Enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case c.slots <- struct{}{}:
-		return func() { <-c.slots }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+// Enter waits until there is room for a further request, and for a further one of each of its shares.
+// leave is to be called after it. If ctx ends first, Enter returns its cause.
+func (c *Client) Enter(ctx context.Context, shares ...string) (leave func(), err error) {
+	return c.slots.enter(ctx, shares)
 }
 
 // Do sends a request and reads the answer, up to 1 MiB. It blocks until then, or until ctx ends. The

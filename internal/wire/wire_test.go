@@ -393,3 +393,51 @@ func TestSlotsBoundTheRequestsAtOnce(t *testing.T) {
 		second()
 	})
 }
+
+func TestShareHasAQuarterOfTheSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := wire.New(nil, 8)
+		enter := func(want bool, shares ...string) (leave func()) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begin := time.Now()
+			leave, err := client.Enter(ctx, shares...)
+			if entered := err == nil; entered != want || entered != (time.Since(begin) == 0) {
+				t.Errorf("%q: %v after %v, want to enter: %t", shares, err, time.Since(begin), want)
+			}
+			return leave
+		}
+		first, second := enter(true, "a", "user"), enter(true, "b", "user")
+		enter(false, "c", "user") // and leaves no share behind
+		other := enter(true, "c")
+		enter(true, "c", "another")()
+		first()
+		third := enter(true, "b", "user")
+		enter(false, "b", "another user")
+		second()
+		third()
+		other()
+		for range 3 { // nothing is left taken
+			leave := make([]func(), 8)
+			for i := range leave {
+				leave[i] = enter(true, []string{"a", "b", "c", "user"}[i/2])
+			}
+			enter(false)
+			for i := range leave {
+				leave[i]()
+			}
+		}
+	})
+}
+
+func TestShareOfFewSlotsIsOne(t *testing.T) {
+	for _, most := range []int{1, 3} {
+		client := wire.New(nil, most)
+		leave, err := client.Enter(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave()
+	}
+}

@@ -72,6 +72,10 @@ type Problem struct {
 // Problems returns the problems listed in the error response that caused err, with secrets
 // redacted, or nil if there are none. The code of the first problem is also the Code of the
 // [tokencache.Error].
+//
+// The cache does not keep the response to a user's password. While it is held off, see
+// [tokencache.ErrHeldOff], only the first problem is returned, without its Type, and its Message can be
+// cut short.
 func Problems(err error) []Problem {
 	var r *oauth2.RetrieveError
 	if !errors.As(err, &r) {
@@ -79,6 +83,9 @@ func Problems(err error) []Problem {
 	}
 	var a answer
 	_ = json.Unmarshal(r.Body, &a)
+	if len(r.Body) == 0 && errors.Is(err, tokencache.ErrHeldOff) && r.ErrorCode != "" {
+		return []Problem{{Message: r.ErrorDescription, Code: r.ErrorCode}}
+	}
 	return a.Errors
 }
 

@@ -103,6 +103,14 @@ func TestProblemsReturnsEveryError(t *testing.T) {
 			w.Errorf("got %v, want an *oauth2.RetrieveError with the code", theirs)
 		}
 	})
+	inBubble(t, finapitest.Behavior{}, respondWith(400, errorsBody("FIRST", "BUSINESS")), func(w *world) {
+		alice := w.cache.Password("alice", "x")
+		_, _ = alice.Token()
+		_, err := alice.Token()
+		if got := fmt.Sprintf("%+v", finapi.Problems(err)); !errors.Is(err, tokencache.ErrHeldOff) || got != "[{Message:so ist es Code:FIRST Type:}]" {
+			w.Errorf("held off: got %s, want what is kept of the first problem", got)
+		}
+	})
 	if got := finapi.Problems(errors.New("another")); got != nil {
 		t.Errorf("problems of another error: got %v", got)
 	}

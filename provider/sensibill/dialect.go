@@ -51,11 +51,16 @@ type Failure struct {
 }
 
 // FailureOf returns the Failure behind an error of a source, a transport or Shutdown, including
-// errors that are held off. It reports false if err is not a [tokencache.Error] of a request.
+// errors that are held off. It reports false if err is not a [tokencache.Error] of a request. The cache
+// does not keep the answer to a user's credentials: while it is held off, Name and Extras are empty, and
+// Message is the error's Description, which has all three and can be cut short.
 func FailureOf(err error) (f Failure, ok bool) {
 	var e *tokencache.Error
 	if ok = errors.As(err, &e); ok {
 		f = Failure{Step: path.Base(e.URL), Status: e.StatusCode}
+		if errors.Is(err, tokencache.ErrHeldOff) {
+			f.Message, f.CorrelationID = e.Description, e.RequestID
+		}
 		if r := (*oauth2.RetrieveError)(nil); errors.As(e, &r) {
 			_ = json.Unmarshal(r.Body, &f) // a body that is not JSON is ignored
 		}
