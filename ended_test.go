@@ -274,7 +274,7 @@ func (m *mint) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestSessionCostsAtMostSixKilobytes(t *testing.T) {
-	const sessions, rotations, most = 100, 300, 6 << 10
+	const sessions, rotations, most = 300, 150, 6 << 10
 	synctest.Test(t, func(t *testing.T) {
 		cfg := minimal()
 		cfg.RevokeURL = "https://as.example.com/revoke"
