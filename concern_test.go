@@ -370,7 +370,11 @@ func TestWaitingForOtherRequestsSaysNothingOfTheServer(t *testing.T) {
 	change := func(cfg *tokencache.Config) { server.from(cfg); cfg.MaxConcurrent = 1 }
 	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = w.cache.Password("alice", "x").Token() })
+		all.Go(func() { // for longer than bob's fetch may take
+			ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+			defer cancel()
+			_, _ = w.cache.RequestToken(ctx, grantParams("password"))
+		})
 		synctest.Wait()
 		var failed *tokencache.Error
 		_, err := w.cache.Password("bob", "x").Token()

@@ -142,18 +142,16 @@ func (op operation) setFields(h, fields http.Header) {
 func (e *endpoint) send(ctx context.Context, op operation, req *http.Request) (*wire.Answer, error) {
 	ans, err := e.client.Do(ctx, req, e.clock.Now)
 	if lost := (*wire.LostError)(nil); errors.As(err, &lost) {
-		failed := e.unanswered(op, req.URL, lost.Err, lost.Reached)
-		failed.StatusCode = lost.Status
-		return nil, failed
+		return nil, e.unanswered(op, req.URL, lost)
 	}
 	return ans, err
 }
 
 // unanswered returns the error of a request without a complete answer.
-func (e *endpoint) unanswered(op operation, to *url.URL, err error, reached bool) *Error {
+func (e *endpoint) unanswered(op operation, to *url.URL, lost *wire.LostError) *Error {
 	return &Error{
-		Op: op.name, Grant: op.grant, URL: op.bare(to), server: e.server, kind: ErrUnavailable,
-		Err: op.scrub.Err(err), reached: reached,
+		Op: op.name, Grant: op.grant, URL: op.bare(to), StatusCode: lost.Status, server: e.server, kind: ErrUnavailable,
+		Err: op.scrub.Err(lost.Err), reached: lost.Reached, unseen: lost.Unseen,
 	}
 }
 

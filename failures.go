@@ -199,7 +199,7 @@ func (f *failures) concern(a *attempt, class string, err error) concern {
 	case e.StatusCode != 0 && e.StatusCode < 500 && !isBusy(e.StatusCode):
 		return concernsKey
 	}
-	connection := e.StatusCode == 0 && !e.reached
+	connection := e.StatusCode == 0 && !e.reached && !e.unseen
 	client := e.Grant == "client_credentials" && (e.StatusCode == 0 || isBusy(e.StatusCode))
 	switch {
 	case !connection && !client:

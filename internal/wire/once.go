@@ -83,7 +83,10 @@ func (p *progress) failed(err error) *LostError {
 	err = withoutURL(err)
 	// A transport that reports no connections may have sent the request.
 	reached := p.connected.Load() || !p.connecting.Load()
-	return &LostError{Err: err, Reached: reached && !unseen(err)}
+	if unseen(err) {
+		return &LostError{Err: err, Unseen: true}
+	}
+	return &LostError{Err: err, Reached: reached}
 }
 
 // unseenTexts are the errors of net/http for a stream that the server says it has not looked at: it
