@@ -274,7 +274,7 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 		}
 		// A flight that was about something else, or had looked before e was rejected, is followed
 		// by another.
-		if next != nil && next != e && next.Alive() {
+		if next != nil && next != e && (next.Alive() || c.flights.Closed()) {
 			s.last.Store(next)
 			return next, nil
 		}
