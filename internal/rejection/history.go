@@ -175,7 +175,7 @@ func (h *history) freeFrom() int64 {
 
 // forget forgets the renewals that did not heal if the last was long ago.
 func (h *history) forget(now int64) {
-	if h.unhealed > 0 && now-h.lastBad > int64(memory) {
+	if now-h.lastBad > int64(memory) {
 		h.unhealed = 0
 	}
 }

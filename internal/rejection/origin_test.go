@@ -101,6 +101,24 @@ func TestHealedRenewalMendsAnOrigin(t *testing.T) {
 	k.another().want("ten keys within ten minutes", a, false)
 }
 
+// After it, the next renewal that keys share is due in a second at most.
+func TestHealedRenewalResetsTheDelay(t *testing.T) {
+	k := newKey(t)
+	keys := []*key{k.another(), k.another(), k.another()}
+	for _, other := range keys {
+		other.holdOff(a) // they always share
+	}
+	k.wait(2 * time.Second)
+	keys[0].want("the first", a, true)
+	k.wait(time.Second)
+	keys[1].want("a second later", a, true) // the next is due after two more
+	k.heal(a)
+	k.wait(time.Second - 1)
+	keys[2].want("less than a second after a renewal that healed", a, false)
+	k.wait(1)
+	keys[2].want("a second after it", a, true)
+}
+
 func TestKeyThatWasBadBeforeDoesNotCount(t *testing.T) {
 	k := newKey(t)
 	bad := breakOrigin(k, 1)[0]
@@ -404,6 +422,9 @@ func TestOriginsAreBounded(t *testing.T) {
 	}
 	k.another().want("forgotten", a, true)
 	k.broken("forgotten", false)
+	if got := rejection.Origins(k.rule); got > 64 {
+		t.Errorf("%d origins are remembered, want 64 at most", got)
+	}
 }
 
 func TestOriginsOfAKeyAreBounded(t *testing.T) {

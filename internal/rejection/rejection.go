@@ -114,12 +114,10 @@ func (r *Rule) Accepted(rec *Record, target string, sent, now int64) {
 // Rejected records that target rejected a request with the token.
 func (r *Rule) Rejected(rec *Record, target string, now int64) {
 	h := rec.history.Load()
-	if h == nil && r.origins.broken.Load() == 0 {
-		return
+	if h == nil || h.mark {
+		return // the budget is full, so that it takes no row to renew the token
 	}
-	h = r.own(rec, now)
-	t := parse(target)
-	if asker, newly := h.reject(rec, t, now); newly {
+	if asker, newly := h.reject(rec, parse(target), now); newly {
 		r.origins.of(asker.origin, now).bad(h.id, now)
 	}
 }

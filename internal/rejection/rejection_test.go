@@ -120,6 +120,10 @@ func TestTokenThatReplacedNothingIsNotOnTrial(t *testing.T) {
 	if k.rule.OnTrial(k.current) {
 		t.Error("a token that replaced an expired one is on trial")
 	}
+	k.reject(a)
+	if k.rule.OnTrial(k.current) {
+		t.Error("a rejected token is on trial although nothing has replaced it")
+	}
 	k.heal(a)
 	if !k.rule.OnTrial(k.current) {
 		t.Error("a token that replaced a rejected one is not on trial")
@@ -378,6 +382,16 @@ func TestProvenRenewalDoesNotEndTheHoldOff(t *testing.T) {
 	k.want("proven", b, true)
 	k.accept(b)
 	k.want("in the hold-off", a, false)
+}
+
+// Acceptances of the token before say nothing of the new one.
+func TestVoteOnATokenThatReplacedAnAcceptedOne(t *testing.T) {
+	k := newKey(t)
+	k.fail(a)
+	k.accept(b)
+	k.want("asking", a, true)
+	k.reject("GET https://api/other")
+	k.want("after two that did not heal", "GET https://api/new", false)
 }
 
 // Whether a renewal was proven is a matter of its own token.
