@@ -1,6 +1,7 @@
 package rejection
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -8,8 +9,8 @@ import (
 
 // A history is what is known of a key. The successive tokens of the key share it.
 //
-// The history of a token that was accepted while an origin was broken, and never rejected, is the
-// origin's mark, which all these tokens share and which does not change.
+// The history of a token that an origin accepted while it was broken, and that is not on trial
+// otherwise, is the origin's mark, which all these tokens share and which does not change.
 type history struct {
 	id   uint64
 	mark bool
@@ -20,14 +21,14 @@ type history struct {
 
 	asker    target // whose next answer is the vote, while pending
 	pending  bool
-	against  bool // the vote was, and the asker has not accepted the token since
+	against  bool // the vote was, and the asker's origin has not accepted the token since
 	proven   bool // the renewal was
 	accepted bool // somebody has accepted the current token
 	before   bool // somebody had accepted the token before it
 
 	unhealed int   // renewals that did not heal
 	lastBad  int64 // when the last of them was counted
-	until    int64 // rejections are held off until then
+	until    int64 // when the hold-off ends, if not earlier
 
 	row    row
 	known  level // a
@@ -49,7 +50,7 @@ const (
 	byMany        // of a revocation, by many targets
 )
 
-// accept records an acceptance. healed reports whether it was the vote for a renewal, done whether
+// accept records an acceptance. healed reports whether it shows that a renewal has healed, done whether
 // there is nothing to remember any more.
 func (h *history) accept(rec *Record, t target, sent, now int64) (healed, done bool) {
 	h.mu.Lock()
@@ -62,7 +63,7 @@ func (h *history) accept(rec *Record, t target, sent, now int64) (healed, done b
 	if h.pending && t == h.asker {
 		h.pending, healed = false, true
 		if !h.proven {
-			h.unhealed, h.until = 0, now
+			h.unhealed = 0
 		}
 	} else if h.against && t.origin == h.asker.origin {
 		h.against, healed = false, true
@@ -108,16 +109,17 @@ func (h *history) permit(rec *Record, o *origin, now int64) (until int64, ok boo
 	}
 	h.forget(now)
 	why := free
-	if h.heldOff(now) || h.left(now) <= reserve {
-		if why = h.row.proves(h, now); why == none || h.left(now) < 1 {
-			return h.freeFrom(now), false
+	if until := h.freeFrom(); now < until {
+		if why = h.row.proves(h, now); why == none || now < h.payableFrom(1) {
+			return until, false
 		}
 	}
 	if h.shares(o, now) {
-		if until, ok := o.share(now); !ok {
-			return until, false
+		next, ok := o.share(now)
+		if !ok {
+			return next, false
 		}
-		h.shared = o.nextShared()
+		h.shared = next
 	}
 	h.proof = why
 	return now, true
@@ -134,12 +136,9 @@ func (h *history) shares(o *origin, now int64) bool {
 }
 
 // renew is Rule.Renewed.
-func (h *history) renew(next, prev *Record, by string, now int64) {
+func (h *history) renew(next *Record, by string, now int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.current != prev {
-		return
-	}
 	if by != "" {
 		h.fullAt = max(h.fullAt, now) + int64(refill)
 		h.asker = parse(by)
@@ -157,35 +156,26 @@ func (h *history) renew(next, prev *Record, by string, now int64) {
 	h.current = next
 }
 
-// left returns how many renewals can be paid.
-func (h *history) left(now int64) int {
-	missing := max(h.fullAt-now, 0)
-	return budget - int((missing+int64(refill)-1)/int64(refill))
-}
+// payableFrom returns when the budget is n renewals or more.
+func (h *history) payableFrom(n int) int64 { return h.fullAt - int64(budget-n)*int64(refill) }
 
-// heldOff reports whether rejections are held off.
-func (h *history) heldOff(now int64) bool { return h.unhealed >= unhealedMost && now < h.end() }
-
-// end returns when the hold-off ends.
-func (h *history) end() int64 {
+// freeFrom returns when a rejection is a reason to renew without a proof: when the hold-off ends, if
+// there is one, and the budget is more than the reserve.
+func (h *history) freeFrom() int64 {
+	payable := h.payableFrom(reserve + 1)
+	if h.unhealed < unhealedMost {
+		return payable
+	}
+	end := h.until
 	if h.against && h.before && !h.accepted {
-		return min(h.until, h.lastBad+int64(rowAge))
+		end = min(end, h.lastBad+int64(rowAge))
 	}
-	return h.until
+	return max(end, payable)
 }
 
-// freeFrom returns when a rejection will be a reason to renew without a proof.
-func (h *history) freeFrom(now int64) int64 {
-	paid := h.fullAt - int64(budget-reserve-1)*int64(refill)
-	if h.heldOff(now) {
-		return max(h.end(), paid)
-	}
-	return paid
-}
-
-// forget forgets renewals that did not heal long ago.
+// forget forgets the renewals that did not heal if the last was long ago.
 func (h *history) forget(now int64) {
-	if h.unhealed > 0 && now-h.lastBad > int64(memory) {
+	if now-h.lastBad > int64(memory) {
 		h.unhealed = 0
 	}
 }
@@ -225,7 +215,7 @@ func (h *history) sight(origin uint64, now int64) {
 		return
 	}
 	if len(h.seen) == sightings {
-		oldest := slices.MinFunc(h.seen, func(a, b sighting) int { return int(a.at - b.at) })
+		oldest := slices.MinFunc(h.seen, func(a, b sighting) int { return cmp.Compare(a.at, b.at) })
 		h.seen = slices.DeleteFunc(h.seen, func(s sighting) bool { return s == oldest })
 	}
 	h.seen = append(h.seen, sighting{origin, now})
@@ -261,7 +251,7 @@ func (r *row) add(id uint64, known bool, now int64) {
 // proves reports how the row proves that the token was revoked, if it does.
 func (r *row) proves(h *history, now int64) proof {
 	known, factor := h.known.at(now), h.factor.at(now)
-	if !r.empty() && now-r.begin >= int64(rowAge) {
+	if now-r.begin >= int64(rowAge) {
 		known, factor = min(known, rowAgeKnown), 1
 	}
 	switch {
@@ -283,7 +273,8 @@ func (l level) at(now int64) int {
 	if l.value == 0 {
 		return 1
 	}
-	return max(l.value>>min((now-l.since)/int64(time.Minute), 16), 1)
+	minutes := (now - l.since) / int64(time.Minute)
+	return max(l.value>>max(minutes, 0), 1)
 }
 
 func (l *level) double(most int, now int64) {

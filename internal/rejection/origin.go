@@ -12,8 +12,8 @@ import (
 // originsMost is how many origins are remembered.
 const originsMost = 64
 
-// origins is what is known of all origins, across keys. Only what has rejected renewed tokens is
-// remembered.
+// origins is what is known of all origins, across keys. Only those that have rejected a token on trial
+// are remembered.
 type origins struct {
 	broken atomic.Int32 // how many are broken
 	mu     sync.Mutex   // guards what follows
@@ -33,7 +33,10 @@ func (os *origins) of(id uint64, now int64) *origin {
 	if len(os.all) >= originsMost {
 		os.drop()
 	}
-	o := &origin{id: id, broken: &os.broken, began: math.MinInt64, ended: math.MinInt64, next: now, used: now}
+	o := &origin{
+		id: id, broken: &os.broken, began: math.MinInt64, ended: math.MinInt64,
+		delay: int64(sharedFirst), next: now, used: now,
+	}
 	os.all[id] = o
 	return o
 }
@@ -60,26 +63,39 @@ func (os *origins) reset() {
 	os.all = nil
 }
 
-// mark notes that a broken origin accepted a token that is not on trial otherwise.
+// mark notes that an origin accepted a token that is not on trial, unless because an origin is broken:
+// this one or another. The mark goes when none is.
 func (os *origins) mark(rec *Record, old *history, id uint64, now int64) {
+	var mark *history
+	if o := os.find(id); o != nil {
+		mark = o.accepts(now)
+	}
+	if mark != nil || os.broken.Load() == 0 {
+		rec.history.CompareAndSwap(old, mark)
+	}
+}
+
+// healed notes that a renewal has healed.
+func (os *origins) healed(id uint64, now int64) {
+	if o := os.find(id); o != nil {
+		o.healed(now)
+	}
+}
+
+// find returns the state of an origin, or nil if nothing is known of it.
+func (os *origins) find(id uint64) *origin {
 	os.mu.Lock()
-	o := os.all[id]
-	os.mu.Unlock()
-	if o == nil {
-		return
-	}
-	if m := o.accepts(now); m != nil {
-		rec.history.CompareAndSwap(old, m)
-	}
+	defer os.mu.Unlock()
+	return os.all[id]
 }
 
 // An origin is what is known of one origin.
 type origin struct {
-	id     uint64
-	broken *atomic.Int32 // counts the broken ones
+	id uint64
 
-	mu       sync.Mutex // guards what follows
-	newlyBad []uint64   // keys that count for it
+	mu       sync.Mutex    // guards what follows
+	broken   *atomic.Int32 // counts the broken ones
+	newlyBad []uint64      // keys that count for it
 	isBroken bool
 	began    int64    // when it was last found broken
 	ended    int64    // when that ended
@@ -150,33 +166,29 @@ func (o *origin) state() (broken bool, began int64) {
 	return o.isBroken, o.began
 }
 
-// share takes the renewal that all keys share, or returns when the next one is due.
-func (o *origin) share(now int64) (until int64, ok bool) {
+// share takes the renewal that all keys share, if one is due, and returns when the next one is.
+func (o *origin) share(now int64) (next int64, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if now < o.next {
 		return o.next, false
 	}
-	if o.delay == 0 || now-o.next > int64(memory) {
+	if now-o.next > int64(memory) {
 		o.delay = int64(sharedFirst)
 	}
 	o.used = now
 	o.next = now + o.delay
 	o.delay = min(2*o.delay, int64(sharedMost))
-	return now, true
+	return o.next, true
 }
 
-func (o *origin) nextShared() int64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.next
-}
-
-// forget ends what is known, because nobody will ask any more.
+// forget takes the origin out of the count of broken ones, for good: calls that have found it before
+// may still use it.
 func (o *origin) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.end(o.used)
+	o.broken = new(atomic.Int32)
 }
 
 // A target is the hash of one, and of its origin.
