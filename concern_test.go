@@ -193,7 +193,8 @@ func TestFailureOfAKeyIsTheServersWhenTwoOthersConfirmIt(t *testing.T) {
 	}
 }
 
-// A request that was sent before the first failure and answered after it says nothing of the time since.
+// A request that was sent before the first failure and answered after it says nothing of the time
+// since.
 func TestOnlyARequestSentAfterTheFirstFailureRefutesIt(t *testing.T) {
 	slow := make(chan struct{})
 	s := &scriptedServer{answers: map[string]fixedAnswer{"a": {status: 503}, "b": {status: 503}, "c": {status: 503}}}

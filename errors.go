@@ -18,7 +18,7 @@ var (
 	ErrClosed = errors.New("tokencache: the cache is closed")
 
 	// ErrHeldOff says that a request was not sent because an earlier one failed. The error also
-	// wraps the earlier one's. [Source.Reset] ends a hold-off.
+	// wraps the earlier one's. [Source.Reset] ends a hold-off, but not that of a refresh token in doubt.
 	ErrHeldOff = errors.New("tokencache: held off after an earlier failure")
 
 	// ErrInvalidClient says that the server refused the client itself: check Config.ClientID and
@@ -26,18 +26,21 @@ var (
 	ErrInvalidClient = errors.New("tokencache: the client was refused; check Config.ClientID and Config.Auth")
 
 	// ErrInvalidGrant says that the server refused the user's password, the refresh token or the
-	// authorization code.
+	// authorization code, or that a session has no refresh token. The user has to log in again.
 	ErrInvalidGrant = errors.New("tokencache: the grant was refused; the user has to log in again")
 
 	// ErrLocked says that the user is locked out (423). Sending the password again makes it worse.
 	ErrLocked = errors.New("tokencache: the user is locked; unlock the user, then call Source.Reset")
 
-	// ErrUnavailable says that the server could not be reached, or could not answer at the moment.
+	// ErrUnavailable says that the server could not be reached, did not answer, or answered that it
+	// has failed or is too busy; of a refresh also that the answer says nothing definite about the
+	// refresh token. A later request can succeed.
 	ErrUnavailable = errors.New("tokencache: the authorization server is unavailable")
 
-	// ErrRefreshTokenSpent says that a refresh token was replaced by a later one or revoked, or that it
-	// was refused after a failure that left it in doubt whether it was consumed. It is not sent again.
-	// It is an ErrInvalidGrant as well.
+	// ErrRefreshTokenSpent says that a refresh token is not sent again, because it was replaced by a
+	// later one or revoked, or was refused after a failure that had left it in doubt whether it was
+	// consumed. With Config.NeverResendRefreshToken the doubt is enough. It is an ErrInvalidGrant as
+	// well.
 	ErrRefreshTokenSpent error = &narrowed{"tokencache: the refresh token was replaced, revoked or consumed; the user has to log in again", ErrInvalidGrant}
 )
 

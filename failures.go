@@ -42,10 +42,10 @@ type attempt struct {
 	isSession     bool           // the application saves them
 	rejected      bool           // the token to be replaced is taken for revoked
 	requested     bool           // a request was sent
-	sent          int64          // monotonic: when the last one was
+	consumes      bool           // one was made that was not for client credentials
+	sent          int64          // monotonic: when the last one was sent
 	failed        *Error         // the failure of the last one
 	kept          error          // what is remembered of it, if it was about a user's credentials
-	consumes      bool           // and one that was not for client credentials
 	sentPassword  bool           // a user's credentials were sent and may have been refused
 	tookPassword  bool           // the server has accepted them, if the grant goes on
 	secret        uint64         // hash of the password or refresh token that was sent

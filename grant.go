@@ -229,10 +229,12 @@ func (g RefreshTokenGrant) clone() Grant {
 }
 
 // RefreshOr renews a token with the refresh token of replaced. It calls anew if there is none, if
-// the server refuses it, or if the answer is lost: at most once, and within what is left of ctx's
-// time. An error of the server's own is returned: the refresh token is tried again after the hold-off.
-// It is for the Obtain method of grants that can do without a refresh token. params are sent with the
-// refresh request.
+// the server refuses it or does not allow refreshes, or if the answer is lost: at most once, and
+// within what is left of ctx's time, of which the refresh has half. After an answer that was lost
+// earlier it calls anew first, and sends the refresh token only if anew has failed without sending a
+// request. Every other error of a refresh is returned: the refresh token is tried again after the
+// hold-off. RefreshOr is for the Obtain method of grants that can do without a refresh token. params
+// are sent with the refresh request.
 func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params url.Values, anew func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	if replaced == nil || replaced.RefreshToken == "" {
 		return anew(ctx)
@@ -256,8 +258,8 @@ func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params ur
 	return anew(ctx)
 }
 
-// refresh sends a refresh request. A server that does not answer leaves half of the time for what comes
-// after it.
+// refresh sends a refresh request. It may take half of the time, so that a server that does not answer
+// leaves the other half for what comes after it.
 func (c *Cache) refresh(ctx context.Context, replaced *oauth2.Token, params url.Values) (*oauth2.Token, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -281,10 +283,10 @@ func startsAnew(err error) bool {
 }
 
 // FuncGrant makes a grant of a function that returns a token, such as the Token method of an
-// [oauth2.Config]'s source or of another library: one fetch for all callers, renewal before the token
-// expires and after a 401, failures remembered. name is the grant's name, and tells it apart from others in
-// the same cache. A call that does not return is abandoned a second after its context has ended.
-// Shutdown does not revoke its tokens.
+// [oauth2.Config]'s source or of another library: one fetch for all callers, renewal before the
+// token expires and after a 401, failures remembered. name is the grant's name, and tells it apart
+// from others in the same cache. A call that does not return is abandoned a second after its
+// context has ended. Shutdown does not revoke its tokens.
 //
 // The function must return a new token at every call: with an [oauth2.ReuseTokenSource] behind it, a
 // rejected token would be returned until it expires.

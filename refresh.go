@@ -93,9 +93,9 @@ func (c *core) doubtful(a *attempt, refresh string) error {
 	return nil
 }
 
-// waits returns what a flight ends with that must not send its refresh token now, because that is in doubt:
-// the entry in service, which is nothing to a caller whose token was rejected meanwhile, or an error. It
-// returns neither if the token may be sent.
+// waits returns neither an entry nor an error if a flight may send its refresh token. If the token is
+// in doubt and must not be sent now, it returns what the flight ends with: the entry in service, or an
+// error. A caller whose token was rejected meanwhile gets that entry too, and asks for another flight.
 func (c *core) waits(a *attempt, refresh string) (*entry.Entry, error) {
 	err := c.doubtful(a, refresh)
 	if err != nil && !c.servedUntil(a, refresh, c.clock.Now()).IsZero() {
@@ -114,8 +114,8 @@ func (c *core) servedUntil(a *attempt, refresh string, now clock.Instant) time.T
 	return now.Wall.Add(min(e.Remaining(now), 100*365*24*time.Hour)).Round(0)
 }
 
-// spentError returns the error for a refresh token that must not be sent again: the server's refusal, if
-// that has ended the session.
+// spentError returns the error for a refresh token that must not be sent again: the server's refusal,
+// if that has ended the session.
 func (c *core) spentError(a *attempt) error {
 	if refusal := c.spent.Refusal(a.session); refusal != nil {
 		return refusal
@@ -123,8 +123,8 @@ func (c *core) spentError(a *attempt) error {
 	return &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 }
 
-// replacedIsSpent returns an error if the token that the flight of ctx replaces has a refresh token that
-// must not be sent again.
+// replacedIsSpent returns an error if the token that the flight of ctx replaces has a refresh token
+// that must not be sent again.
 func (c *core) replacedIsSpent(ctx context.Context) error {
 	if a := c.attemptOf(ctx); a != nil && a.replaced != nil && a.replaced.Spent() {
 		return c.spentError(a)
@@ -138,8 +138,8 @@ func (c *core) isLost(refresh string) bool {
 	return d != nil && d.Lost
 }
 
-// nothingAsked reports whether the flight of ctx has sent no request yet, so that no password can have
-// been refused.
+// nothingAsked reports whether the flight of ctx has sent no request yet. Then no password was sent
+// either, although one may have been about to be.
 func (c *core) nothingAsked(ctx context.Context) bool {
 	a := c.attemptOf(ctx)
 	if a == nil || a.requested {

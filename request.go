@@ -31,10 +31,15 @@ func (c *Cache) open(ctx context.Context) (*core, error) {
 // RequestToken sends one token request (RFC 6749 section 4) with the given parameters,
 // authenticated as the client, and returns the answer with its refresh token. Nothing is cached. It
 // is for grants of several steps, and for grants of one's own; ctx should be the one that
-// Grant.Obtain was given. The request is sent at most once. In the flight of its key, a refresh
-// token that is spent is not sent again, see [ErrRefreshTokenSpent], and one that is in doubt only
-// when nothing can be lost by it: until then the error is the earlier failure, wrapped with
-// [ErrHeldOff].
+// Grant.Obtain was given. The request is sent at most once.
+//
+// In the flight of a key, one request at a time carries the same password or refresh token. A
+// refresh token that is spent is not sent, see [ErrRefreshTokenSpent], and one that is in doubt only
+// when nothing can be lost by it. A password that is held off is not sent either. Then the error is
+// the earlier failure, wrapped with [ErrHeldOff].
+//
+// RequestToken blocks until the answer has been read, or ctx ends. A request that fails returns an
+// [*Error], a closed cache [ErrClosed].
 func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
 	core, err := c.open(ctx)
 	if err != nil {

@@ -146,8 +146,9 @@ func (c *core) revokeIdle(now clock.Instant) {
 	})
 }
 
-// revokeLate revokes what a flight has brought after Shutdown has stopped waiting for it; e may be nil.
-// The flight's callers do not wait for that; each revocation has Config.Timeout. What was fetched to revoke tokens is revoked at the end.
+// revokeLate revokes what a flight has obtained after Shutdown has stopped waiting for it; e may be
+// nil. The flight's callers do not wait for that. Each revocation has Config.Timeout. The last of these
+// flights revokes what was fetched to authenticate revocations.
 func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry) {
 	if !c.left.Load() || f.Nested() || !c.endpoint.canRevoke() {
 		return
@@ -167,10 +168,10 @@ func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry)
 	})
 }
 
-// revokeWhere revokes those entries of the shelf for which which is true, without those of sessions.
-func (c *core) revokeWhere(ctx context.Context, which func(*entry.Entry) bool) {
+// revokeWhere revokes the entries of the shelf that match, without those of sessions.
+func (c *core) revokeWhere(ctx context.Context, match func(*entry.Entry) bool) {
 	for slot := range c.shelf.All() {
-		if !slot.Owner().Kept && which(slot.Entry) && c.revokeEntry(ctx, slot.Entry) == nil {
+		if !slot.Owner().Kept && match(slot.Entry) && c.revokeEntry(ctx, slot.Entry) == nil {
 			slot.Clear()
 		}
 	}
@@ -181,12 +182,12 @@ func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
 	return errors.Join(c.revokeTokens(ctx, e, make(revocations))...)
 }
 
-// revocations are what came of those that were asked for, by token. Several entries can have a token.
+// revocations are the outcomes of the revocations that were asked for, by token. Several entries can
+// have the same token.
 type revocations map[string]error
 
-// revokeTokens is revokeEntry with an error for each token that could not be revoked. Tokens that are in
-// done were asked for with another entry, which stands for them if they could not be revoked; the others
-// are added to it.
+// revokeTokens is revokeEntry with an error for each token that could not be revoked. It skips the
+// tokens in done, whose outcome was returned for another entry, and adds the others to it.
 func (c *core) revokeTokens(ctx context.Context, e *entry.Entry, done revocations) (errs []error) {
 	revoke := func(token, hint string) {
 		if _, known := done[token]; known {

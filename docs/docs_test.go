@@ -109,8 +109,8 @@ func declaredIn(t *testing.T) map[string][]string {
 	return files
 }
 
-// The page writes functions as name() and files as `name.go`. A function in a row of a table is declared in
-// one of the row's files.
+// The page writes functions as name() and files as `name.go`. A function in a row of a table is
+// declared in one of the row's files.
 func TestEveryFunctionThatTheArchitectureNamesExists(t *testing.T) {
 	t.Chdir("..") // the root of the repository
 	declared := declaredIn(t)
