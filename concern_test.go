@@ -371,7 +371,9 @@ func TestWaitingForOtherRequestsSaysNothingOfTheServer(t *testing.T) {
 	change := func(cfg *tokencache.Config) { server.from(cfg); cfg.MaxConcurrent = 1 }
 	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = w.cache.Password("alice", "x").Token() })
+		longer, cancel := context.WithTimeout(w.Context(), time.Minute) // than a fetch has
+		defer cancel()
+		all.Go(func() { _, _ = w.cache.RequestToken(longer, grantParams("password")) })
 		synctest.Wait()
 		var failed *tokencache.Error
 		_, err := w.cache.Password("bob", "x").Token()

@@ -213,8 +213,8 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 	if err := c.endpoint.prepare(ctx, op, req); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil { // says nothing of the server
-		return nil, fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
+	if err := op.timeLeft(ctx); err != nil {
+		return nil, err
 	}
 	a := c.attemptOf(ctx)
 	leave, err := c.endpoint.client.Enter(ctx, a.shares()...)
@@ -222,6 +222,9 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 		return nil, fmt.Errorf("tokencache: %s: too many requests are under way; see Config.MaxConcurrent: %w", op.name, err)
 	}
 	defer leave()
+	if err := op.timeLeft(ctx); err != nil { // it can have ended at the moment when there was room
+		return nil, err
+	}
 	if a != nil {
 		// The hold-off can have begun while the request was waiting.
 		if failed := c.failures.memory.Outage.Active(c.clock.Now()); failed != nil && !c.flights.IsPrivileged(ctx) {
@@ -230,4 +233,12 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 		a.requested, a.sent = true, clock.Monotonic()
 	}
 	return c.endpoint.send(ctx, op, req)
+}
+
+// timeLeft returns an error if ctx has ended, which says nothing of the server.
+func (op operation) timeLeft(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
 }
