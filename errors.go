@@ -193,6 +193,11 @@ func isUnseen(status int) bool { return slices.Contains(unseenStatuses, status) 
 
 func isBusy(status int) bool { return isUnseen(status) || slices.Contains(gatewayStatuses, status) }
 
+// failsByCode reports whether the code says that the server has failed, whatever the status is.
+func failsByCode(e *Error) bool {
+	return e.Code == "temporarily_unavailable" || e.Code == "server_error"
+}
+
 // kindOf returns the sentinel error for an answer, or nil. Servers disagree about statuses, so the
 // code comes first.
 func kindOf(e *Error) error {
@@ -203,7 +208,7 @@ func kindOf(e *Error) error {
 		return ErrInvalidGrant
 	case e.StatusCode == http.StatusLocked:
 		return ErrLocked
-	case isBusy(e.StatusCode) || e.StatusCode >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error":
+	case isBusy(e.StatusCode) || e.StatusCode >= 500 || failsByCode(e):
 		return ErrUnavailable
 	case e.Grant == "client_credentials" && (e.StatusCode == http.StatusUnauthorized || refusesSilently(e)):
 		return ErrInvalidClient
@@ -215,13 +220,23 @@ func kindOf(e *Error) error {
 	return nil
 }
 
+// refusesEarly reports whether a server refuses something that it looks at before the user's
+// credentials and the refresh token.
+func refusesEarly(e *Error) bool {
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return true
+	}
+	return false
+}
+
 // refusesUser reports whether a refusal with an unusual code can only mean the password, the refresh
 // token or the authorization code.
 func refusesUser(e *Error) bool {
-	switch e.Code {
-	case "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+	switch {
+	case refusesEarly(e):
 		return false
-	case "invalid_request":
+	case e.Code == "invalid_request":
 		return e.Grant == "refresh_token" || e.Grant == "password" && e.StatusCode == http.StatusBadRequest
 	}
 	byUser := e.Grant == "password" || e.Grant == "refresh_token" || e.Grant == "authorization_code"

@@ -1,9 +1,7 @@
 package tokencache
 
 import (
-	"bytes"
 	"context"
-	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -11,61 +9,6 @@ import (
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 )
-
-// A fate is what a failed refresh request says of the refresh token that it carried.
-type fate int
-
-const (
-	fateGood    fate = iota // the server did not look at it
-	fateRefused             // it is not valid
-	fateFailed              // the server failed, and says that nothing was issued
-	fateUnclear             // some servers say so of a used token, others when a transaction of their own failed
-	fateLost                // there is no answer: it may have been consumed
-)
-
-// fateOf returns what a failed refresh request says of the refresh token. A belief is in it: that a
-// server whose answer is an error has not issued other tokens.
-func fateOf(e *Error) fate {
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable":
-		return fateGood
-	case "invalid_grant":
-		return fateRefused
-	}
-	switch {
-	case e.StatusCode == 0 && !e.reached, isUnseen(e.StatusCode):
-		return fateGood
-	case e.StatusCode == 0, e.server == nil, // a user's function panicked
-		e.StatusCode == http.StatusBadGateway, e.StatusCode == http.StatusGatewayTimeout,
-		e.StatusCode < 300 && e.Code == "":
-		return fateLost
-	case e.StatusCode >= 500 || e.Code == "server_error":
-		return fateFailed
-	case e.kind == ErrLocked, e.retrieve != nil && isPage(e.retrieve.Body): // of a proxy
-		return fateFailed
-	case e.kind == ErrInvalidGrant && e.Code != "invalid_request":
-		return fateRefused
-	case isUnclear(e):
-		return fateUnclear
-	}
-	return fateFailed
-}
-
-func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
-
-// isUnclear reports whether a refusal can be about the refresh token, although it does not say so: one
-// with a code of the server's own, of a parameter, or without a word.
-func isUnclear(e *Error) bool {
-	switch {
-	case e.Code != "":
-		return true
-	case e.StatusCode == http.StatusUnprocessableEntity:
-		return e.Permanent
-	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusForbidden:
-		return e.retrieve != nil && len(e.retrieve.Body) == 0
-	}
-	return false
-}
 
 // mayRefresh returns an error if a refresh token must not be sent now: it is spent, or it is in doubt
 // and something can be lost by sending it.
