@@ -61,9 +61,9 @@ func (c *Cache) PasswordFunc(username string, password func(ctx context.Context)
 // Session returns a source that continues a session from a saved token (RFC 6749 section 6). name is
 // what the session's refresh token lives on under through all its rotations; sources of the same name
 // share one token. The saved access token is used until it expires. A saved refresh token that the
-// cache knows, because it is spent or of an earlier login, is ignored in favor of the session's current
-// one; one that it does not know begins the session anew. saved may be nil where the cache has the session already. Save rotated
-// refresh tokens in [Hooks.NewToken].
+// cache knows, because it is spent or of an earlier login, is ignored in favor of the session's
+// current one; one that it does not know begins the session anew. saved may be nil where the cache
+// has the session already. Save rotated refresh tokens in [Hooks.NewToken].
 func (c *Cache) Session(name string, saved *oauth2.Token, scopes ...string) *Source {
 	g := RefreshTokenGrant{Session: name, Scopes: scopes}
 	if saved != nil {

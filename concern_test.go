@@ -193,7 +193,8 @@ func TestFailureOfAKeyIsTheServersWhenTwoOthersConfirmIt(t *testing.T) {
 	}
 }
 
-// A request that was sent before the first failure and answered after it says nothing of the time since.
+// A request that was sent before the first failure and answered after it says nothing of the time
+// since.
 func TestOnlyARequestSentAfterTheFirstFailureRefutesIt(t *testing.T) {
 	slow := make(chan struct{})
 	s := &scriptedServer{answers: map[string]fixedAnswer{"a": {status: 503}, "b": {status: 503}, "c": {status: 503}}}
@@ -370,11 +371,9 @@ func TestWaitingForOtherRequestsSaysNothingOfTheServer(t *testing.T) {
 	change := func(cfg *tokencache.Config) { server.from(cfg); cfg.MaxConcurrent = 1 }
 	inBubble(t, tokentest.Behavior{}, change, func(w *world) {
 		var all sync.WaitGroup
-		all.Go(func() { // for longer than bob's fetch may take
-			ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
-			defer cancel()
-			_, _ = w.cache.RequestToken(ctx, grantParams("password"))
-		})
+		longer, cancel := context.WithTimeout(w.Context(), time.Minute) // than a fetch has
+		defer cancel()
+		all.Go(func() { _, _ = w.cache.RequestToken(longer, grantParams("password")) })
 		synctest.Wait()
 		var failed *tokencache.Error
 		_, err := w.cache.Password("bob", "x").Token()

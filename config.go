@@ -73,13 +73,16 @@ type Config struct {
 	// has doubled, from 1024 on. Default: no limit.
 	MaxIdle time.Duration
 
-	// NeverResendRefreshToken makes a refresh token that may have been consumed count as consumed: it is
-	// not sent again. It is for servers at which the reuse of a refresh token ends more than its session,
-	// or raises an alarm. Default: such a token is sent again when nothing can be lost by it.
+	// NeverResendRefreshToken makes a refresh token in doubt count as consumed: after a request with it
+	// that got no answer, or an error that does not say that nobody has looked at the token. Then it is
+	// not sent again, see [ErrRefreshTokenSpent]. This is for servers at which the reuse of a refresh
+	// token ends more than its session, or raises an alarm. Default: a token in doubt is sent again when
+	// nothing can be lost by it.
 	NeverResendRefreshToken bool
 
 	// MaxConcurrent is how many requests to the authorization server may be under way at once. No
-	// user and no key has more than a quarter of them, or one. Default: 64.
+	// user and no key has more than a quarter of them, but each may have one. Further requests wait,
+	// until their context ends. Default: 64.
 	MaxConcurrent int
 
 	// Dialect is what the server does differently from the RFCs. Default: nothing.

@@ -26,7 +26,8 @@
 //
 // An entry is fresh (it is used), stale (it is used, and the request that finds it stale starts its
 // renewal in the background; there is no timer) or expired (it is not sent). It does not change
-// after it is made, except that it dies when its successor is published or when it is revoked.
+// after it is made, except that it dies: when its successor is published, when it is revoked, or when
+// its renewal was refused for good and an API has rejected it.
 //
 // # Failures
 //
@@ -49,11 +50,12 @@
 //	source.go                    levels 1 and 2: fresh, stale, expired
 //	shutdown.go                  revokes what is left
 //	fetch.go                     the body of a flight: asks the grant, publishes an entry
-//	revoke.go                    RFC 7009
-//	grant.go key.go              the grants, and their keys
-//	request.go                   what may be sent, and what is remembered of it
+//	revoke.go revocation.go      RFC 7009
+//	key.go funcgrant.go grant.go the grants, and their keys
+//	request.go refresh.go        what may be sent, and what is remembered of it
 //	core.go endpoint.go          the state of a cache, and its authorization server
-//	failures.go kept.go          what a failure means, and what is kept of it
+//	failures.go kept.go          whom a failure concerns, and what is kept of it
+//	answer.go                    what a failed request says of the credentials that it carried
 //	config.go dialect.go         what the user sets
 //	hooks.go errors.go auth.go   and gets
 //

@@ -298,7 +298,7 @@ func (e *endpoint) refusal(op operation, to *url.URL, ans *wire.Answer) *Error {
 	failed.Description, _ = fields["error_description"].(string)
 	uri, _ := fields["error_uri"].(string)
 	failed.empty = len(ans.Body) == 0
-	failed.Permanent = (isPermanent(ans.Status, structured) || refusesSilently(failed)) && failed.Code != "temporarily_unavailable" && failed.Code != "server_error"
+	failed.Permanent = (isPermanent(ans.Status, structured) || refusesSilently(failed)) && !failsByCode(failed)
 	if ans.Status >= 300 && ans.Status <= 399 {
 		failed.Permanent = true
 		failed.Err = errors.New("the server redirects; credentials are not sent elsewhere, so put the final URL into the Config")

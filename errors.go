@@ -18,7 +18,7 @@ var (
 	ErrClosed = errors.New("tokencache: the cache is closed")
 
 	// ErrHeldOff says that a request was not sent because an earlier one failed. The error also
-	// wraps the earlier one's. [Source.Reset] ends a hold-off.
+	// wraps the earlier one's. [Source.Reset] ends a hold-off, but not that of a refresh token in doubt.
 	ErrHeldOff = errors.New("tokencache: held off after an earlier failure")
 
 	// ErrInvalidClient says that the server refused the client itself: check Config.ClientID and
@@ -26,18 +26,21 @@ var (
 	ErrInvalidClient = errors.New("tokencache: the client was refused; check Config.ClientID and Config.Auth")
 
 	// ErrInvalidGrant says that the server refused the user's password, the refresh token or the
-	// authorization code.
+	// authorization code, or that a session has no refresh token. The user has to log in again.
 	ErrInvalidGrant = errors.New("tokencache: the grant was refused; the user has to log in again")
 
 	// ErrLocked says that the user is locked out (423). Sending the password again makes it worse.
 	ErrLocked = errors.New("tokencache: the user is locked; unlock the user, then call Source.Reset")
 
-	// ErrUnavailable says that the server could not be reached, or could not answer at the moment.
+	// ErrUnavailable says that the server could not be reached, did not answer, or answered that it
+	// has failed or is too busy; of a refresh also that the answer says nothing definite about the
+	// refresh token. A later request can succeed.
 	ErrUnavailable = errors.New("tokencache: the authorization server is unavailable")
 
-	// ErrRefreshTokenSpent says that a refresh token was replaced by a later one or revoked, or that it
-	// was refused after a failure that left it in doubt whether it was consumed. It is not sent again.
-	// It is an ErrInvalidGrant as well.
+	// ErrRefreshTokenSpent says that a refresh token is not sent again, because it was replaced by a
+	// later one or revoked, or was refused after a failure that had left it in doubt whether it was
+	// consumed. With Config.NeverResendRefreshToken the doubt is enough. It is an ErrInvalidGrant as
+	// well.
 	ErrRefreshTokenSpent error = &narrowed{"tokencache: the refresh token was replaced, revoked or consumed; the user has to log in again", ErrInvalidGrant}
 )
 
@@ -191,6 +194,11 @@ func isUnseen(status int) bool { return slices.Contains(unseenStatuses, status) 
 
 func isBusy(status int) bool { return isUnseen(status) || slices.Contains(gatewayStatuses, status) }
 
+// failsByCode reports whether the code says that the server has failed, whatever the status is.
+func failsByCode(e *Error) bool {
+	return e.Code == "temporarily_unavailable" || e.Code == "server_error"
+}
+
 // kindOf returns the sentinel error for an answer, or nil. Servers disagree about statuses, so the
 // code comes first.
 func kindOf(e *Error) error {
@@ -201,7 +209,7 @@ func kindOf(e *Error) error {
 		return ErrInvalidGrant
 	case e.StatusCode == http.StatusLocked:
 		return ErrLocked
-	case isBusy(e.StatusCode) || e.StatusCode >= 500 || e.Code == "temporarily_unavailable" || e.Code == "server_error":
+	case isBusy(e.StatusCode) || e.StatusCode >= 500 || failsByCode(e):
 		return ErrUnavailable
 	case e.Grant == "client_credentials" && (e.StatusCode == http.StatusUnauthorized || refusesSilently(e)):
 		return ErrInvalidClient
@@ -213,13 +221,23 @@ func kindOf(e *Error) error {
 	return nil
 }
 
+// refusesEarly reports whether a server refuses something that it looks at before the user's
+// credentials and the refresh token.
+func refusesEarly(e *Error) bool {
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return true
+	}
+	return false
+}
+
 // refusesUser reports whether a refusal with an unusual code can only mean the password, the refresh
 // token or the authorization code.
 func refusesUser(e *Error) bool {
-	switch e.Code {
-	case "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+	switch {
+	case refusesEarly(e):
 		return false
-	case "invalid_request":
+	case e.Code == "invalid_request":
 		return e.Grant == "refresh_token" || e.Grant == "password" && e.StatusCode == http.StatusBadRequest
 	}
 	byUser := e.Grant == "password" || e.Grant == "refresh_token" || e.Grant == "authorization_code"

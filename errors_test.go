@@ -116,8 +116,8 @@ func TestErrorAnswers(t *testing.T) {
 
 const htmlPage = "<html><body><h1>500 Internal Server Error</h1></body></html>"
 
-// wantKind checks that err is the given sentinel and no other one, except that a spent refresh token is an
-// invalid grant as well; a nil kind is none of them.
+// wantKind checks that err is the given sentinel and no other one, except that a spent refresh
+// token is an invalid grant as well; a nil kind is none of them.
 func wantKind(t *testing.T, err, kind error) {
 	t.Helper()
 	for _, sentinel := range sentinels {

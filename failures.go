@@ -42,10 +42,10 @@ type attempt struct {
 	isSession     bool           // the application saves them
 	rejected      bool           // the token to be replaced is taken for revoked
 	requested     bool           // a request was sent
-	sent          int64          // monotonic: when the last one was
+	consumes      bool           // one was made that was not for client credentials
+	sent          int64          // monotonic: when the last one was sent
 	failed        *Error         // the failure of the last one
 	kept          error          // what is remembered of it, if it was about a user's credentials
-	consumes      bool           // and one that was not for client credentials
 	sentPassword  bool           // a user's credentials were sent and may have been refused
 	tookPassword  bool           // the server has accepted them, if the grant goes on
 	secret        uint64         // hash of the password or refresh token that was sent
@@ -100,63 +100,6 @@ func (f *failures) classify(ctx context.Context, a *attempt, err error) string {
 	return holdoff.Transient
 }
 
-// refusesPassword reports whether a failure is a refusal of the user's credentials, however it is put.
-// Any answer is one that is no failure of the server or of a proxy, if it does not refuse something
-// that servers look at first.
-func refusesPassword(e *Error) bool {
-	switch {
-	case refusesEarly(e):
-		return false
-	case e.Permanent, e.StatusCode >= 300 && e.StatusCode <= 399:
-		return true
-	}
-	switch e.StatusCode {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusLocked:
-		return e.Code != "temporarily_unavailable" && e.Code != "server_error"
-	}
-	return false
-}
-
-// mayCountPassword reports whether a server may have counted the user's credentials as wrong: it has
-// failed or has not answered, but it did not say that it was too busy to look.
-func mayCountPassword(e *Error) bool {
-	if e.StatusCode == 0 {
-		return e.reached
-	}
-	return !refusesEarly(e) && !isUnseen(e.StatusCode) && e.Code != "temporarily_unavailable"
-}
-
-// refusesEarly reports whether a server refuses something that it looks at before the user's
-// credentials.
-func refusesEarly(e *Error) bool {
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
-		return true
-	}
-	return false
-}
-
-// isServerError reports whether the server itself answered that it has failed.
-func isServerError(e *Error) bool {
-	return e.StatusCode >= 500 && !isBusy(e.StatusCode) && !e.Permanent
-}
-
-// isPermanent tells a structured refusal from what may go away by itself: statuses that say so, 5xx,
-// and the HTML or empty 4xx of a proxy.
-func isPermanent(status int, structured bool) bool {
-	switch {
-	case isBusy(status):
-		return false
-	case status == http.StatusLocked:
-		return true
-	case status < 300:
-		return structured
-	case status >= 400 && status <= 499:
-		return structured || status == http.StatusUnauthorized || status == http.StatusForbidden
-	}
-	return false
-}
-
 // own returns the failure of a request to this cache's server in err's chain, or nil: grants and
 // transports pass on errors of other servers. An *Error that a grant made itself is about the
 // request that the grant sent.
@@ -208,11 +151,6 @@ func (f *failures) concern(a *attempt, class string, err error) concern {
 		return concernsKey
 	}
 	return concernsAll
-}
-
-// refuses reports whether an answer is a refusal, by a server that works.
-func refuses(e *Error) bool {
-	return e.Permanent && e.StatusCode != 0 && e.kind != ErrRefreshTokenSpent
 }
 
 // requested notes how the last request of an attempt ended.

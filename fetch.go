@@ -219,8 +219,9 @@ func (c *core) publish(key string, e, prev *entry.Entry, now clock.Instant) {
 	}
 }
 
-// notRenewed takes an entry out of service whose renewal was refused for good, as far as that ends it. The
-// client's own token may be good elsewhere while its secret is being changed.
+// notRenewed records that the renewal of an entry failed. If it was refused for good, the entry
+// goes out of service once an API has rejected it, or at once if it has expired. The client's own
+// token is an exception: it may be good while the client's secret is being changed.
 func (c *core) notRenewed(g *keyedGrant, e *entry.Entry, err error) {
 	if errors.Is(err, ErrInvalidGrant) && !errors.Is(err, errNoRefreshToken) && e.Owner().Client == "" {
 		e.RefuseRenewal()
@@ -251,8 +252,8 @@ func (c *core) begin(g *keyedGrant, prev *entry.Entry, now clock.Instant) {
 	}
 }
 
-// knows reports whether the cache has learnt all that g could tell: e is what became of its saved
-// token, or of a later one of the same session.
+// knows reports whether the saved token of g is nothing new: e is what became of it, or of a later one
+// of the same session.
 func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 	if g.known.Load() {
 		return true

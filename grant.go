@@ -12,8 +12,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/internal/fingerprint"
-	"github.com/tokencache/tokencache/internal/scrub"
-	"github.com/tokencache/tokencache/internal/wire"
 )
 
 // A Grant is one way of obtaining a token. It must be safe for concurrent use, and must not change once
@@ -229,10 +227,12 @@ func (g RefreshTokenGrant) clone() Grant {
 }
 
 // RefreshOr renews a token with the refresh token of replaced. It calls anew if there is none, if
-// the server refuses it, or if the answer is lost: at most once, and within what is left of ctx's
-// time. An error of the server's own is returned: the refresh token is tried again after the hold-off.
-// It is for the Obtain method of grants that can do without a refresh token. params are sent with the
-// refresh request.
+// the server refuses it or does not allow refreshes, or if the answer is lost: at most once, and
+// within what is left of ctx's time, of which the refresh has half. After an answer that was lost
+// earlier it calls anew first, and sends the refresh token only if anew has failed without sending a
+// request. Every other error of a refresh is returned: the refresh token is tried again after the
+// hold-off. RefreshOr is for the Obtain method of grants that can do without a refresh token. params
+// are sent with the refresh request.
 func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params url.Values, anew func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	if replaced == nil || replaced.RefreshToken == "" {
 		return anew(ctx)
@@ -256,8 +256,8 @@ func (c *Cache) RefreshOr(ctx context.Context, replaced *oauth2.Token, params ur
 	return anew(ctx)
 }
 
-// refresh sends a refresh request. A server that does not answer leaves half of the time for what comes
-// after it.
+// refresh sends a refresh request. It may take half of the time, so that a server that does not answer
+// leaves the other half for what comes after it.
 func (c *Cache) refresh(ctx context.Context, replaced *oauth2.Token, params url.Values) (*oauth2.Token, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		half, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -280,34 +280,6 @@ func startsAnew(err error) bool {
 	return errors.As(err, &e) && (e.lost || e.Code == "unsupported_grant_type" || e.Code == "unauthorized_client" || e.Code == "invalid_scope")
 }
 
-// FuncGrant makes a grant of a function that returns a token, such as the Token method of an
-// [oauth2.Config]'s source or of another library: one fetch for all callers, renewal before the token
-// expires and after a 401, failures remembered. name is the grant's name, and tells it apart from others in
-// the same cache. A call that does not return is abandoned a second after its context has ended.
-// Shutdown does not revoke its tokens.
-//
-// The function must return a new token at every call: with an [oauth2.ReuseTokenSource] behind it, a
-// rejected token would be returned until it expires.
-func FuncGrant(name string, token func(ctx context.Context) (*oauth2.Token, error)) Grant {
-	return funcGrant{name, token}
-}
-
-type funcGrant struct {
-	name  string
-	token func(ctx context.Context) (*oauth2.Token, error)
-}
-
-func (g funcGrant) Describe(d *GrantInfo) {
-	d.Name, d.KeepOnShutdown = g.name, true
-	d.traits = traits{foreign: true}
-	d.Input("function", g.name) // apart from other grants of that name
-}
-
-func (g funcGrant) Obtain(ctx context.Context, _ *GrantRequest) (*oauth2.Token, error) {
-	tok, err := g.token(ctx)
-	return tok, withoutRequest(g.name, err)
-}
-
 // requestParams are the parameters of a token request of the given type.
 func requestParams(grantType string, scopes []string, extra url.Values) url.Values {
 	params := cloneValues(extra)
@@ -325,30 +297,4 @@ func (d *GrantInfo) params(params url.Values) {
 	if len(params) > 0 {
 		d.Input("params", params.Encode())
 	}
-}
-
-// withoutRequest takes the request, which holds every credential, out of a foreign library's error.
-func withoutRequest(grant string, err error) error {
-	var r *oauth2.RetrieveError
-	if ours := (*Error)(nil); errors.As(err, &ours) || !errors.As(err, &r) {
-		return err
-	}
-	var scrubber scrub.Scrubber
-	e := &Error{
-		Op: opToken, Grant: grant, server: otherServer, Code: r.ErrorCode,
-		Description: scrubber.Line(r.ErrorDescription, descriptionSize), reached: true,
-	}
-	safe := &oauth2.RetrieveError{
-		Body: scrubber.Body(r.Body), ErrorCode: r.ErrorCode, ErrorDescription: r.ErrorDescription, ErrorURI: r.ErrorURI,
-	}
-	if r.Response != nil {
-		resp := *r.Response
-		resp.Request = nil
-		safe.Response = &resp
-		e.StatusCode = resp.StatusCode
-		e.RetryAfter = wire.RetryAfter(resp.Header, time.Now())
-		e.Permanent = isPermanent(resp.StatusCode, r.ErrorCode != "")
-	}
-	e.retrieve, e.kind = safe, kindOf(e)
-	return e
 }

@@ -259,14 +259,14 @@ func sourceElsewhere(w *world, status int, body string) *tokencache.Source {
 // serverError makes tokentest answer 500.
 var serverError = tokentest.Fault{Status: http.StatusInternalServerError}
 
-// rejects is for Behaviour.Unauthorized: the API rejects every token on the given paths.
+// rejects is for Behavior.Unauthorized: the API rejects every token on the given paths.
 func rejects(paths ...string) func(*http.Request) bool {
 	return func(r *http.Request) bool {
 		return slices.Contains(paths, r.URL.Path)
 	}
 }
 
-// rejectsAll is for Behaviour.Unauthorized: the API rejects every token.
+// rejectsAll is for Behavior.Unauthorized: the API rejects every token.
 func rejectsAll(*http.Request) bool { return true }
 
 // A roundTripperFunc is an [http.RoundTripper].

@@ -40,7 +40,7 @@ type Hooks struct {
 	// Rejected runs when an API answered 401 to a token.
 	Rejected func(ctx context.Context, r RejectionInfo)
 
-	// HoldOff runs when a hold-off begins or ends.
+	// HoldOff runs when a hold-off of fetches begins or ends. That of rejections is in RejectionInfo.
 	HoldOff func(ctx context.Context, h HoldOffInfo)
 
 	// Revoked runs after the server was asked to revoke a token.
@@ -69,7 +69,7 @@ type RejectionInfo struct {
 	Subject string // user or session, empty for the client's own token
 	Method  string // of the request; empty if its protocol has none
 	Target  string // origin and path of the request
-	HeldOff bool   // the token is not renewed now, because renewals have not helped
+	HeldOff bool   // the token is not renewed now, because renewals have not helped or were too many
 }
 
 // HoldOffInfo describes the beginning or the end of a hold-off.

@@ -1,7 +1,7 @@
 package tokencache_test
 
-// An HTTP/2 server may end a stream without an answer. net/http by itself sends such a request again, some
-// of them without end (promise 8, as far as repetition is concerned).
+// An HTTP/2 server may end a stream without an answer. net/http by itself sends such a request
+// again, some of them without end (promise 8, as far as repetition is concerned).
 
 import (
 	"context"

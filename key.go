@@ -116,8 +116,8 @@ func (k *keyedGrant) savedToken() *oauth2.Token {
 	return k.info.saved()
 }
 
-// session returns what refresh tokens are remembered by: the session's name, whatever scopes it is asked
-// for with, and the key for every other grant.
+// session returns what refresh tokens are remembered by: the session's name, whatever scopes it is
+// asked for with, and the key for every other grant.
 func (k *keyedGrant) session(m *spent.Memory) spent.ID {
 	if k.info.saved == nil || k.info.Subject == "" {
 		return k.id

@@ -1,9 +1,7 @@
 package tokencache
 
 import (
-	"bytes"
 	"context"
-	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -11,61 +9,6 @@ import (
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 )
-
-// A fate is what a failed refresh request says of the refresh token that it carried.
-type fate int
-
-const (
-	fateGood    fate = iota // the server did not look at it
-	fateRefused             // it is not valid
-	fateFailed              // the server failed, and says that nothing was issued
-	fateUnclear             // some servers say so of a used token, others when a transaction of their own failed
-	fateLost                // there is no answer: it may have been consumed
-)
-
-// fateOf returns what a failed refresh request says of the refresh token. A belief is in it: that a
-// server whose answer is an error has not issued other tokens.
-func fateOf(e *Error) fate {
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable":
-		return fateGood
-	case "invalid_grant":
-		return fateRefused
-	}
-	switch {
-	case e.StatusCode == 0 && !e.reached, isUnseen(e.StatusCode):
-		return fateGood
-	case e.StatusCode == 0, e.server == nil, // a user's function panicked
-		e.StatusCode == http.StatusBadGateway, e.StatusCode == http.StatusGatewayTimeout,
-		e.StatusCode < 300 && e.Code == "":
-		return fateLost
-	case e.StatusCode >= 500 || e.Code == "server_error":
-		return fateFailed
-	case e.kind == ErrLocked, e.retrieve != nil && isPage(e.retrieve.Body): // of a proxy
-		return fateFailed
-	case e.kind == ErrInvalidGrant && e.Code != "invalid_request":
-		return fateRefused
-	case isUnclear(e):
-		return fateUnclear
-	}
-	return fateFailed
-}
-
-func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
-
-// isUnclear reports whether a refusal can be about the refresh token, although it does not say so: one
-// with a code of the server's own, of a parameter, or without a word.
-func isUnclear(e *Error) bool {
-	switch {
-	case e.Code != "":
-		return true
-	case e.StatusCode == http.StatusUnprocessableEntity:
-		return e.Permanent
-	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusForbidden:
-		return e.retrieve != nil && len(e.retrieve.Body) == 0
-	}
-	return false
-}
 
 // mayRefresh returns an error if a refresh token must not be sent now: it is spent, or it is in doubt
 // and something can be lost by sending it.
@@ -93,9 +36,9 @@ func (c *core) doubtful(a *attempt, refresh string) error {
 	return nil
 }
 
-// waits returns what a flight ends with that must not send its refresh token now, because that is in doubt:
-// the entry in service, which is nothing to a caller whose token was rejected meanwhile, or an error. It
-// returns neither if the token may be sent.
+// waits returns neither an entry nor an error if a flight may send its refresh token. If the token is
+// in doubt and must not be sent now, it returns what the flight ends with: the entry in service, or an
+// error. A caller whose token was rejected meanwhile gets that entry too, and asks for another flight.
 func (c *core) waits(a *attempt, refresh string) (*entry.Entry, error) {
 	err := c.doubtful(a, refresh)
 	if err != nil && !c.servedUntil(a, refresh, c.clock.Now()).IsZero() {
@@ -114,8 +57,8 @@ func (c *core) servedUntil(a *attempt, refresh string, now clock.Instant) time.T
 	return now.Wall.Add(min(e.Remaining(now), 100*365*24*time.Hour)).Round(0)
 }
 
-// spentError returns the error for a refresh token that must not be sent again: the server's refusal, if
-// that has ended the session.
+// spentError returns the error for a refresh token that must not be sent again: the server's refusal,
+// if that has ended the session.
 func (c *core) spentError(a *attempt) error {
 	if refusal := c.spent.Refusal(a.session); refusal != nil {
 		return refusal
@@ -123,8 +66,8 @@ func (c *core) spentError(a *attempt) error {
 	return &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrRefreshTokenSpent}
 }
 
-// replacedIsSpent returns an error if the token that the flight of ctx replaces has a refresh token that
-// must not be sent again.
+// replacedIsSpent returns an error if the token that the flight of ctx replaces has a refresh token
+// that must not be sent again.
 func (c *core) replacedIsSpent(ctx context.Context) error {
 	if a := c.attemptOf(ctx); a != nil && a.replaced != nil && a.replaced.Spent() {
 		return c.spentError(a)
@@ -138,8 +81,8 @@ func (c *core) isLost(refresh string) bool {
 	return d != nil && d.Lost
 }
 
-// nothingAsked reports whether the flight of ctx has sent no request yet, so that no password can have
-// been refused.
+// nothingAsked reports whether the flight of ctx has sent no request yet. Then no password was sent
+// either, although one may have been about to be.
 func (c *core) nothingAsked(ctx context.Context) bool {
 	a := c.attemptOf(ctx)
 	if a == nil || a.requested {

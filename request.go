@@ -31,10 +31,15 @@ func (c *Cache) open(ctx context.Context) (*core, error) {
 // RequestToken sends one token request (RFC 6749 section 4) with the given parameters,
 // authenticated as the client, and returns the answer with its refresh token. Nothing is cached. It
 // is for grants of several steps, and for grants of one's own; ctx should be the one that
-// Grant.Obtain was given. The request is sent at most once. In the flight of its key, a refresh
-// token that is spent is not sent again, see [ErrRefreshTokenSpent], and one that is in doubt only
-// when nothing can be lost by it: until then the error is the earlier failure, wrapped with
-// [ErrHeldOff].
+// Grant.Obtain was given. The request is sent at most once.
+//
+// In the flight of a key, one request at a time carries the same password or refresh token. A
+// refresh token that is spent is not sent, see [ErrRefreshTokenSpent], and one that is in doubt only
+// when nothing can be lost by it. A password that is held off is not sent either. Then the error is
+// the earlier failure, wrapped with [ErrHeldOff].
+//
+// RequestToken blocks until the answer has been read, or ctx ends. A request that fails returns an
+// [*Error], a closed cache [ErrClosed].
 func (c *Cache) RequestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
 	core, err := c.open(ctx)
 	if err != nil {
@@ -208,8 +213,8 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 	if err := c.endpoint.prepare(ctx, op, req); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil { // says nothing of the server
-		return nil, fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
+	if err := op.timeLeft(ctx); err != nil {
+		return nil, err
 	}
 	a := c.attemptOf(ctx)
 	leave, err := c.endpoint.client.Enter(ctx, a.shares()...)
@@ -217,6 +222,9 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 		return nil, fmt.Errorf("tokencache: %s: too many requests are under way; see Config.MaxConcurrent: %w", op.name, err)
 	}
 	defer leave()
+	if err := op.timeLeft(ctx); err != nil { // it can have ended at the moment when there was room
+		return nil, err
+	}
 	if a != nil {
 		// The hold-off can have begun while the request was waiting.
 		if failed := c.failures.memory.Outage.Active(c.clock.Now()); failed != nil && !c.flights.IsPrivileged(ctx) {
@@ -225,4 +233,12 @@ func (c *core) send(ctx context.Context, op operation, req *http.Request) (*wire
 		a.requested, a.sent = true, clock.Monotonic()
 	}
 	return c.endpoint.send(ctx, op, req)
+}
+
+// timeLeft returns an error if ctx has ended, which says nothing of the server.
+func (op operation) timeLeft(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("tokencache: %s: no time was left to send it: %w", op.name, context.Cause(ctx))
 }

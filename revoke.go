@@ -4,21 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
-	"net/http"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
-)
-
-// Token type hints (RFC 7009 section 2.1).
-const (
-	hintAccess  = "access_token"
-	hintRefresh = "refresh_token"
 )
 
 // revokeRounds is how often tokens are looked for: those that were there, the one that was fetched to
@@ -146,8 +136,9 @@ func (c *core) revokeIdle(now clock.Instant) {
 	})
 }
 
-// revokeLate revokes what a flight has brought after Shutdown has stopped waiting for it; e may be nil.
-// The flight's callers do not wait for that; each revocation has Config.Timeout. What was fetched to revoke tokens is revoked at the end.
+// revokeLate revokes what a flight has obtained after Shutdown has stopped waiting for it; e may be
+// nil. The flight's callers do not wait for that. Each revocation has Config.Timeout. The last of these
+// flights revokes what was fetched to authenticate revocations.
 func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry) {
 	if !c.left.Load() || f.Nested() || !c.endpoint.canRevoke() {
 		return
@@ -167,10 +158,10 @@ func (c *core) revokeLate(ctx context.Context, f *flight.Flight, e *entry.Entry)
 	})
 }
 
-// revokeWhere revokes those entries of the shelf for which which is true, without those of sessions.
-func (c *core) revokeWhere(ctx context.Context, which func(*entry.Entry) bool) {
+// revokeWhere revokes the entries of the shelf that match, without those of sessions.
+func (c *core) revokeWhere(ctx context.Context, match func(*entry.Entry) bool) {
 	for slot := range c.shelf.All() {
-		if !slot.Owner().Kept && which(slot.Entry) && c.revokeEntry(ctx, slot.Entry) == nil {
+		if !slot.Owner().Kept && match(slot.Entry) && c.revokeEntry(ctx, slot.Entry) == nil {
 			slot.Clear()
 		}
 	}
@@ -181,12 +172,12 @@ func (c *core) revokeEntry(ctx context.Context, e *entry.Entry) error {
 	return errors.Join(c.revokeTokens(ctx, e, make(revocations))...)
 }
 
-// revocations are what came of those that were asked for, by token. Several entries can have a token.
+// revocations are the outcomes of the revocations that were asked for, by token. Several entries can
+// have the same token.
 type revocations map[string]error
 
-// revokeTokens is revokeEntry with an error for each token that could not be revoked. Tokens that are in
-// done were asked for with another entry, which stands for them if they could not be revoked; the others
-// are added to it.
+// revokeTokens is revokeEntry with an error for each token that could not be revoked. It skips the
+// tokens in done, whose outcome was returned for another entry, and adds the others to it.
 func (c *core) revokeTokens(ctx context.Context, e *entry.Entry, done revocations) (errs []error) {
 	revoke := func(token, hint string) {
 		if _, known := done[token]; known {
@@ -207,127 +198,4 @@ func (c *core) revokeTokens(ctx context.Context, e *entry.Entry, done revocation
 	}
 	e.Kill()
 	return errs
-}
-
-// revokeToken asks the server to revoke one token, again if the server is busy and asks for a little
-// time.
-func (c *core) revokeToken(ctx context.Context, e *entry.Entry, token, hint string) error {
-	ctx, cancel := c.flights.WithTimeout(c.flights.Privileged(ctx))
-	defer cancel()
-	send := func() error { // what authenticates the request, and what sends it, is user code
-		_, err := flight.Protect(ctx, func() (struct{}, error) { return struct{}{}, c.sendRevocation(ctx, e, token, hint) })
-		return err
-	}
-	err := send()
-	for try := 1; ; try++ {
-		wait, ok := revokeAfter(err, try)
-		if !ok || flight.Sleep(ctx, wait) != nil {
-			break
-		}
-		err = send()
-	}
-	if errors.Is(err, errNotRevocable) {
-		return nil
-	}
-	c.report.revoked(ctx, RevocationInfo{Grant: e.Owner().Grant, Hint: hint, Err: err})
-	return err
-}
-
-// errNotRevocable says that the dialect knows that a token cannot be revoked.
-var errNotRevocable = errors.New("tokencache: this kind of token cannot be revoked")
-
-// revokeAfter decides whether a revocation is tried again, and after how long. A shutdown with many
-// tokens easily exceeds a rate limit, and revoking twice does no harm.
-func revokeAfter(err error, try int) (wait time.Duration, ok bool) {
-	var e *Error
-	if !errors.As(err, &e) || !isBusy(e.StatusCode) || e.RetryAfter <= 0 || e.RetryAfter > waitInFlight {
-		return 0, false
-	}
-	return e.RetryAfter + rand.N(backoffFirst<<min(try, 4)), true
-}
-
-const (
-	revocationTries = 3 // of one revocation, each authenticated with another token
-	unacceptedMost  = 3 // tokens that the revocation endpoint may refuse until it accepts one
-)
-
-// sendRevocation revokes a token. A revocation that a token of this cache authenticates (see
-// Dialect.Revocation) can be answered with 401: replicas share tokens, and the first to shut down
-// revokes them for all. Then another token is fetched for it.
-func (c *core) sendRevocation(ctx context.Context, e *entry.Entry, token, hint string) error {
-	for try := 1; ; try++ {
-		authorization, err := c.tryRevocation(ctx, e, token, hint)
-		var failed *Error
-		if !errors.As(err, &failed) || failed.StatusCode != http.StatusUnauthorized ||
-			try == revocationTries || !c.discard(authorization) {
-			return err
-		}
-	}
-}
-
-// discard kills the token that authenticated a refused revocation, unless it has been replaced
-// already, and reports whether the revocation is worth a further try.
-func (c *core) discard(authorization string) bool {
-	if c.cfg.Dialect.Revocation == nil || !strings.HasPrefix(authorization, "Bearer ") {
-		return false
-	}
-	if c.unaccepted.Load() >= unacceptedMost {
-		return !c.shelf.Has(authorization)
-	}
-	if c.shelf.Kill(authorization) {
-		c.unaccepted.Add(1)
-	}
-	return true
-}
-
-// tryRevocation sends one revocation request, and returns what authenticated it.
-func (c *core) tryRevocation(ctx context.Context, e *entry.Entry, token, hint string) (authorization string, err error) {
-	// The request is made while the token is alive: it may authenticate its own revocation.
-	req, scrubber, err := c.endpoint.revocationRequest(withRevoked(ctx, e), token, hint)
-	e.Kill()
-	if err != nil {
-		return "", err
-	}
-	if req == nil {
-		return "", errNotRevocable
-	}
-	authorization = req.Header.Get("Authorization")
-	op := operation{name: opRevocation, grant: e.Owner().Grant, scrub: scrubber}
-	ans, err := c.send(ctx, op, req)
-	switch {
-	case err != nil:
-		return authorization, err
-	case ans.OK():
-		c.unaccepted.Store(0)
-		return authorization, nil
-	case ans.Status == http.StatusUnauthorized && authorization == "Bearer "+token:
-		return authorization, nil // it authenticates its own revocation, and has ended before
-	}
-	failed := c.endpoint.refusal(op, req.URL, ans)
-	if failed.Code == "unsupported_token_type" && hint == hintAccess {
-		return authorization, nil // RFC 7009 section 2.2.1: it ends with its refresh token, or by itself
-	}
-	return authorization, failed
-}
-
-type revokedKey struct{}
-
-// withRevoked returns the context in which the request that revokes e is made. A token of the
-// client authenticates its own revocation where the client's token does that (see
-// Dialect.Revocation): another one would have to be revoked after it.
-func withRevoked(ctx context.Context, e *entry.Entry) context.Context {
-	if e.Owner().Client == "" {
-		return ctx
-	}
-	return context.WithValue(ctx, revokedKey{}, e)
-}
-
-// revokedIn returns the token of a key that is being revoked in ctx, dead or not; nil if there is
-// none, or if it has expired.
-func (c *core) revokedIn(ctx context.Context, key string) *entry.Entry {
-	e, ok := ctx.Value(revokedKey{}).(*entry.Entry)
-	if ok && e.Owner().Client == key && e.Header() != "" && e.Age(c.clock.Now()) != entry.Expired {
-		return e
-	}
-	return nil
 }

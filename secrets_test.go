@@ -332,7 +332,8 @@ func TestEchoedSecretsStayInside(t *testing.T) {
 	}
 }
 
-// The fields that Config.Header and Config.HeaderFunc add are recognized as well, except what is public.
+// The fields that Config.Header and Config.HeaderFunc add are recognized as well, except what is
+// public.
 func TestEchoOfConfiguredFieldsStaysInside(t *testing.T) {
 	const key = "k-4711/0815+x"
 	for _, row := range []struct {

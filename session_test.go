@@ -1,7 +1,7 @@
 package tokencache_test
 
-// Promise 7: a refresh token is sent by one request at a time, and how sessions live on it. What happens
-// after a failure is in refresh_test.go.
+// Promise 7: a refresh token is sent by one request at a time, and how sessions live on it. What
+// happens after a failure is in refresh_test.go.
 
 import (
 	"context"

@@ -40,16 +40,18 @@ func (s *Source) load() (*source, error) {
 	return nil, errNotMade
 }
 
-// Token is [Source.TokenContext] without a context; it makes a Source an [oauth2.TokenSource].
+// Token is [Source.TokenContext] without a context, so it blocks until the fetch ends, which has
+// Config.Timeout. It makes a Source an [oauth2.TokenSource].
 func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
 // TokenContext returns a valid access token. The token has no refresh token, is shared, and must
 // not be modified.
 //
-// It blocks only when there is no usable token, while one fetch per key serves all callers; it
-// returns when ctx ends, and the fetch goes on for the others. A stale token is returned at once
-// and renewed in the background. The errors are the fetch's ([*Error], or the grant's own), the
-// same wrapped with [ErrHeldOff] when it is answered from memory, [ErrClosed], and ctx's.
+// It blocks only when there is no usable token, or while one that an API has rejected is replaced;
+// one fetch per key serves all callers. It returns when ctx ends, and the fetch goes on for the
+// others. A stale token is returned at once and renewed in the background. The errors are the
+// fetch's ([*Error], or the grant's own), the same wrapped with [ErrHeldOff] when it is answered from
+// memory, [ErrClosed], and ctx's.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s != nil {
 		if e := s.last.Load(); e != nil && e.Hit() {
@@ -74,7 +76,8 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // requests: if renewals do not help, or there are too many (eight at once, then one every ten seconds),
 // Rejected returns an error that wraps [ErrHeldOff], and the token stays in use.
 //
-// It blocks until the token is renewed, or ctx ends. Other errors are as for [Source.TokenContext].
+// For a token that was replaced already, Rejected returns the current one. It blocks until the token
+// is renewed, or ctx ends. Other errors are as for [Source.TokenContext].
 func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string) (*oauth2.Token, error) {
 	state, err := s.load()
 	if err != nil {
@@ -87,7 +90,6 @@ func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string)
 	if e == nil || e.AccessToken() != tok.AccessToken {
 		e, err = state.acquire(ctx) // it was replaced already
 	} else {
-		state.core.rejections.Rejected(&e.Rejections, target, clock.Monotonic())
 		e, err = state.replace(ctx, e, target)
 	}
 	if err != nil {
@@ -97,8 +99,8 @@ func (s *Source) Rejected(ctx context.Context, tok *oauth2.Token, target string)
 }
 
 // Accepted says that an API accepted a token in a request that was sent at the given time, as time.Now
-// returned it. It tells [Source.Rejected] apart a revoked token from an API that rejects every token.
-// It costs nothing for a token that did not replace a rejected one, and does not block.
+// returned it. With it [Source.Rejected] tells a token that was revoked from an API that rejects every
+// token. It costs next to nothing unless the token replaced a rejected one, and does not block.
 func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 	state, err := s.load()
 	if err != nil || tok == nil {
@@ -113,10 +115,11 @@ func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 	}
 }
 
-// Reset forgets a hold-off, of this source's key and of the whole cache, so that the next call tries
-// again. A person who calls it has changed something: corrected a password at the server, unlocked a
-// user. It sends nothing, and blocks only while Hooks.HoldOff runs, which gets ctx. The error is that
-// the source was not made by a cache.
+// Reset forgets the hold-offs of this source's key, of its password and of the whole cache, and what
+// APIs have rejected, so that the next call tries again. A person who calls it has changed something:
+// corrected a password at the server, unlocked a user. A refresh token in doubt still waits, because
+// sending it too early can cost the session. Reset sends nothing, and blocks only while Hooks.HoldOff
+// runs, which gets ctx. The error is that the source was not made by a cache.
 func (s *Source) Reset(ctx context.Context) error {
 	state, err := s.load()
 	if err != nil {
@@ -242,14 +245,14 @@ func (s *source) despite(ctx context.Context, err error) (*entry.Entry, error) {
 	return e, nil
 }
 
-// replace returns the successor of e, which target rejected; or nil, or e itself, if there is none
-// now.
+// replace records that target rejected e, and returns e's successor. It has e renewed if there is none
+// and the rule permits it.
 func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*entry.Entry, error) {
 	c := s.core
 	if c.flights.Closed() && !c.flights.Admits(ctx) {
 		return nil, ErrClosed
 	}
-	e.Reject()
+	s.rejected(e, target)
 	if e.Alive() && !e.Renewing() {
 		now := c.clock.Now()
 		until, permitted := c.rejections.Permit(&e.Rejections, target, now.Mono)
@@ -284,6 +287,13 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 // onTrial reports whether it matters that requests with the token are accepted.
 func (s *source) onTrial(e *entry.Entry) bool { return s.core.rejections.OnTrial(&e.Rejections) }
 
+// rejected records that target rejected e.
+func (s *source) rejected(e *entry.Entry, target string) {
+	e.Reject()
+	s.core.rejections.Rejected(&e.Rejections, target, clock.Monotonic())
+}
+
+// accepted records that target accepted e in a request that was sent at the given time.
 func (s *source) accepted(e *entry.Entry, target string, sent time.Time) {
 	s.core.rejections.Accepted(&e.Rejections, target, clock.MonotonicOf(sent), clock.Monotonic())
 }

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache/challenge"
-	"github.com/tokencache/tokencache/internal/clock"
 	"github.com/tokencache/tokencache/internal/entry"
 	"github.com/tokencache/tokencache/internal/flight"
 	"github.com/tokencache/tokencache/internal/origin"
@@ -39,8 +38,7 @@ type Transport struct {
 	// Source supplies the tokens. A source in the request's context takes its place, see [WithSource];
 	// if every request has one, Source may be nil. After a 401 the token is renewed if the source is a
 	// *[Source], or has its methods TokenContext, Rejected and Accepted as a type that embeds one does;
-	// any other source supplies tokens and nothing more. The
-	// method Token of a source that has TokenContext is not called.
+	// then its method Token is not called. Any other source supplies tokens and nothing more.
 	Source oauth2.TokenSource
 
 	// Base makes the requests. Default: http.DefaultTransport.
@@ -136,7 +134,7 @@ type carried interface {
 	header() string
 	rejected(ctx context.Context, target string) (carried, error) // the token that replaces it
 	repeated(send func() (*http.Response, error)) (*http.Response, error)
-	answered(target string, rejected bool, sent time.Time) // what came of a repeated request
+	answered(target string, rejected bool, sent time.Time) // the outcome of a repeated request
 }
 
 // unauthorized has a rejected token renewed, and repeats the request if that is possible.
@@ -178,7 +176,6 @@ type ownToken struct {
 func (o ownToken) header() string { return o.entry.Header() }
 
 func (o ownToken) rejected(ctx context.Context, target string) (carried, error) {
-	o.source.core.rejections.Rejected(&o.entry.Rejections, target, clock.Monotonic())
 	next, err := o.source.replace(ctx, o.entry, target)
 	return ownToken{o.source, next}, err
 }
@@ -192,11 +189,10 @@ func (o ownToken) repeated(send func() (*http.Response, error)) (*http.Response,
 
 func (o ownToken) answered(target string, rejected bool, sent time.Time) {
 	if rejected {
-		o.entry.Reject()
-		o.source.core.rejections.Rejected(&o.entry.Rejections, target, clock.Monotonic())
-		return
+		o.source.rejected(o.entry, target)
+	} else {
+		o.source.accepted(o.entry, target, sent)
 	}
-	o.source.accepted(o.entry, target, sent)
 }
 
 // A renewer is a source that can be told of rejections, as a *Source can: one that wraps it, say.

@@ -90,6 +90,27 @@ func TestEveryFileThatTheDocumentationLinksExists(t *testing.T) {
 	}
 }
 
+// The table of layers on the page and the one in doc.go list every file of the root package.
+func TestEveryFileOfTheRootIsListed(t *testing.T) {
+	t.Chdir("..") // the root of the repository
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, layers := read(t, "docs/architecture.md"), read(t, "doc.go")
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "doc.go" {
+			continue
+		}
+		if !strings.Contains(page, "| ["+file+"](../"+file+") |") {
+			t.Errorf("docs/architecture.md does not list %s", file)
+		}
+		if !regexp.MustCompile(`(?m)^//\t.*\b` + regexp.QuoteMeta(file) + ` `).MatchString(layers) {
+			t.Errorf("doc.go does not list %s", file)
+		}
+	}
+}
+
 // declaredIn returns the files of the root and of internal that declare each function, with and without
 // the name of its package: "Entry.Age" and "entry.Entry.Age".
 func declaredIn(t *testing.T) map[string][]string {
@@ -109,8 +130,8 @@ func declaredIn(t *testing.T) map[string][]string {
 	return files
 }
 
-// The page writes functions as name() and files as `name.go`. A function in a row of a table is declared in
-// one of the row's files.
+// The page writes functions as name() and files as `name.go`. A function in a row of a table is
+// declared in one of the row's files.
 func TestEveryFunctionThatTheArchitectureNamesExists(t *testing.T) {
 	t.Chdir("..") // the root of the repository
 	declared := declaredIn(t)

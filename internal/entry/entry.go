@@ -55,7 +55,7 @@ type Entry struct {
 // What can come to be true of an entry.
 const (
 	spent      uint32 = 1 << iota // the refresh token must not be sent again
-	doubtful                      // it is spent, but the server has not said so
+	unsure                        // it is spent, but may still be valid at the server
 	ending                        // its revocation was begun, because nobody uses its refresh token
 	rejected                      // an API has rejected it
 	notRenewed                    // its renewal was refused for good
@@ -172,28 +172,29 @@ func (e *Entry) EndReplay() { e.replays.Add(-1) }
 // Replaying reports whether repeated requests with the token are under way.
 func (e *Entry) Replaying() bool { return e.replays.Load() > 0 }
 
-// Spend marks the refresh token as one that must not be sent again. unsure says that the server has
-// not refused it: it may still be valid.
-func (e *Entry) Spend(unsure bool) {
-	if unsure {
-		e.flags.Or(spent | doubtful)
+// Spend marks the refresh token as one that must not be sent again. mayBeValid says that the server has
+// neither replaced nor clearly refused it.
+func (e *Entry) Spend(mayBeValid bool) {
+	if mayBeValid {
+		e.flags.Or(spent | unsure)
 		return
 	}
-	e.flags.And(^doubtful)
+	e.flags.And(^unsure)
 	e.flags.Or(spent)
 }
 
 // Spent reports whether the refresh token must not be sent again.
 func (e *Entry) Spent() bool { return e.has(spent) }
 
-// Refused reports whether the server has refused the refresh token.
-func (e *Entry) Refused() bool { return e.flags.Load()&(spent|doubtful) == spent }
+// Refused reports whether the server has refused or replaced the refresh token.
+func (e *Entry) Refused() bool { return e.flags.Load()&(spent|unsure) == spent }
 
-// Reject records that an API has rejected the token. If its renewal was refused for good, the entry dies.
+// Reject records that an API has rejected the token. The entry dies if its renewal was refused for
+// good.
 func (e *Entry) Reject() { e.end(rejected, notRenewed) }
 
-// RefuseRenewal records that the renewal of the token was refused for good. If an API has rejected the
-// token, the entry dies.
+// RefuseRenewal records that the renewal of the token was refused for good. The entry dies if an API
+// has rejected the token.
 func (e *Entry) RefuseRenewal() { e.end(notRenewed, rejected) }
 
 // end records one of two facts that together end an entry.

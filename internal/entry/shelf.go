@@ -17,8 +17,8 @@ const linger = 2 * time.Second
 const keptMost = 16
 
 // A Shelf holds the entries of one process: the current one of each key, and superseded ones that
-// still live at the server, because they have to be revoked too. It is made by NewShelf and is safe
-// for concurrent use; only one flight per key at a time may change a key.
+// may still be valid at the server, because they have to be revoked too. It is made by NewShelf and
+// is safe for concurrent use; only one flight per key at a time may change a key.
 type Shelf struct {
 	current   *table.Table[*Entry]
 	forgetful bool
@@ -85,32 +85,32 @@ func (s *Shelf) Publish(key string, e, prev *Entry, now clock.Instant) (unused [
 // Retire remembers an entry that was taken out of service, so that it is revoked later.
 func (s *Shelf) Retire(key string, e *Entry, now clock.Instant) { s.supersede(key, &Entry{}, e, now) }
 
-// Expire lets the current entry of a key go when it has surely ended at the server, as one whose refresh
-// token was refused does.
+// Expire lets the current entry of a key go when it has surely ended at the server. It is for one whose
+// refresh token was refused.
 func (s *Shelf) Expire(key string, e *Entry, now clock.Instant) {
 	if left := e.RemainingAtServer(now); left != clock.Never && s.Current(key) == e {
 		s.current.Set(key, e, max(left, 0)+linger)
 	}
 }
 
-// supersede remembers prev, which e replaces, if it still lives at the server, and each of its tokens
-// once: sources of two logins can have it published again and again.
+// supersede remembers prev, which e replaces, if it may still be valid at the server, and each of its
+// tokens once: sources of two logins can have it published again and again.
 func (s *Shelf) supersede(key string, e, prev *Entry, now clock.Instant) {
 	if s.forgetful {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, lives := remember(e, prev, now)
+	r, needed := remember(e, prev, now)
 	all := without(s.remembered(key, now.Mono), r, e)
-	if lives {
+	if needed {
 		all = append(all, r)
 	}
 	s.set(key, all, now.Mono)
 }
 
 // remember returns what there is to remember of prev, which e replaces, and whether there is anything.
-func remember(e, prev *Entry, now clock.Instant) (r remembrance, lives bool) {
+func remember(e, prev *Entry, now clock.Instant) (r remembrance, needed bool) {
 	left := prev.RemainingAtServer(now)
 	r = remembrance{Entry: prev, until: clock.Never}
 	r.orphaned = prev.refresh != "" && prev.refresh != e.refresh && !prev.Refused()
@@ -176,10 +176,10 @@ func (s *Shelf) forget(key string, e *Entry) {
 	s.set(key, slices.DeleteFunc(all, func(r remembrance) bool { return r.Entry == e }), now)
 }
 
-// unused returns the two oldest of the superseded entries of a key whose refresh tokens nobody uses and
-// whose access tokens have expired, each once. Servers that send a refresh token with every token of the
-// client would otherwise fill the memory with them; as a renewal leaves one and ends two, they do not
-// pile up.
+// unused returns the two oldest of the superseded entries of a key whose refresh tokens nobody uses
+// and whose access tokens have expired, each once. Servers that send a refresh token with every
+// token of the client would otherwise fill the memory with them; as a renewal leaves one and ends
+// two, they do not pile up.
 func (s *Shelf) unused(key string, now clock.Instant) (found []Slot) {
 	for _, r := range s.remembered(key, now.Mono) {
 		if len(found) == 2 {

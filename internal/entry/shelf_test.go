@@ -100,7 +100,8 @@ func TestUnusedRefreshTokensAreEndedTwoAtATime(t *testing.T) {
 	})
 }
 
-// A token that keeps the refresh token of the one before is forgotten when it expires, and hides nothing.
+// A token that keeps the refresh token of the one before is forgotten when it expires, and hides
+// nothing.
 func TestUnusedRefreshTokensAreFoundBehindOthers(t *testing.T) {
 	onRack(t, func(r *rack) {
 		r.renew("unused")

@@ -78,7 +78,7 @@ func (g *Group[V]) run(ctx context.Context, key string, fn func(context.Context,
 	return val, err
 }
 
-// After runs fn on a goroutine for which the flight does not wait, but Drain does. f is the flight that ctx
+// After runs fn on a goroutine that Drain waits for, but the flight does not. f is the flight that ctx
 // belongs to. The context of fn has no timeout; it ends with Stop.
 func (g *Group[V]) After(ctx context.Context, f *Flight, fn func(context.Context)) {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -159,8 +159,8 @@ func (g *Group[V]) Close() {
 // Closed reports whether Close was called.
 func (g *Group[V]) Closed() bool { return g.closed.Load() }
 
-// Stop ends the contexts of all flights and of everything started by Aside, with ErrClosed as the cause.
-// A flight that fails by it returns ErrClosed.
+// Stop ends the contexts of all flights and of everything started by Aside, with ErrClosed as the
+// cause. A flight that fails by it returns ErrClosed.
 func (g *Group[V]) Stop() { g.gate.stop(g.ErrClosed) }
 
 // Drain waits until no flight, no function that one has left behind and nothing started by Aside is

@@ -138,10 +138,11 @@ func (o *Outage) Active(now clock.Instant) *Failure {
 	return nil
 }
 
-// Enter returns the failure of the hold-off under way. After the hold-off the first to enter probes the
-// server and the others wait; release is to be called when the caller's request has been made and its
-// outcome recorded. A key that began the hold-off lets others probe if others have asked. A nested
-// caller does not wait, since it may be a part of the probe. If ctx ends first, Enter returns its cause.
+// Enter returns the failure of the hold-off under way. After the hold-off the first to enter probes
+// the server and the others wait; release is to be called when the caller's request has been made
+// and its outcome recorded. A key that began the hold-off lets others probe if others have asked. A
+// nested caller does not wait, since it may be a part of the probe. If ctx ends first, Enter
+// returns its cause.
 func (o *Outage) Enter(ctx context.Context, key string, nested bool, now func() clock.Instant) (release func(), f *Failure, err error) {
 	for {
 		s := o.try(key, nested, now())

@@ -145,7 +145,8 @@ func TestTokenDoesNotFollowAChainThatLeaves(t *testing.T) {
 		{"to one not listed", "https://a", "https://a/1 https://b/2", "no"},
 		{"from one not listed", "https://a", "https://b/1 https://a/2", "no"},
 		{"over one not listed", "https://a https://b", "https://a/1 https://c/2 https://b/3 https://a/4", "no"},
-		// It would be refused if it were addressed directly; behind a chain that left it goes without a token.
+		// It would be refused if it were addressed directly; behind a chain that left it goes
+		// without a token.
 		{"to plain http", "", "https://a/1 http://a/2", "no"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -16,8 +16,9 @@ const (
 	look = 2 * keep // how much of it is scrubbed for that: a secret is recognized only if it is not cut
 )
 
-// Body returns what can be kept of an answer, at most 8 KiB: without secrets, and without the values of fields that hold
-// credentials by their names. JSON is scrubbed string by string, anything else line by line.
+// Body returns what can be kept of an answer, at most 8 KiB: without secrets, and without the
+// values of fields that hold credentials by their names. JSON is scrubbed string by string,
+// anything else line by line.
 func (s *Scrubber) Body(body []byte) []byte {
 	text := string(body)
 	if json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))) {
@@ -42,8 +43,8 @@ func (s *Scrubber) Header(h http.Header) http.Header {
 	return out
 }
 
-// Line returns t as a part of a line of a log: without secrets and control characters, and cut to most bytes. What is
-// cut ends in "...".
+// Line returns t as a part of a line of a log: without secrets and control characters, and cut to
+// most bytes. What is cut ends in "...".
 func (s *Scrubber) Line(t string, most int) string {
 	line := strings.Map(func(r rune) rune {
 		if !unicode.IsGraphic(r) {
@@ -58,8 +59,8 @@ func (s *Scrubber) Line(t string, most int) string {
 	return line
 }
 
-// Err returns err as it is if its text shows no secret. Otherwise the error that it returns has the scrubbed text, line by
-// line, and is what err is according to errors.Is; it does not unwrap.
+// Err returns err as it is if its text shows no secret. Otherwise the error that it returns has the
+// scrubbed text, line by line, and is what err is according to errors.Is; it does not unwrap.
 func (s *Scrubber) Err(err error) error {
 	if err == nil {
 		return nil
@@ -79,8 +80,8 @@ type scrubbed struct {
 func (e *scrubbed) Error() string        { return e.text }
 func (e *scrubbed) Is(target error) bool { return e.is(target) }
 
-// lines scrubs each line by itself until there are enough bytes. If a secret can go from one line to the next, the text
-// counts as one line.
+// lines scrubs each line by itself until there are enough bytes. If a secret can go from one line
+// to the next, the text counts as one line.
 func (s *Scrubber) lines(t string, enough int, scrub func(string) string) string {
 	if slices.ContainsFunc(s.secrets, func(secret string) bool { return strings.Contains(secret, "\n") }) {
 		return scrub(t)
@@ -106,8 +107,8 @@ func (s *Scrubber) value(t string) string {
 	return t
 }
 
-// json scrubs the strings of a JSON value, names included, until there are enough bytes. What it does not change stays as
-// it is written.
+// json scrubs the strings of a JSON value, names included, until there are enough bytes. What it
+// does not change stays as it is written.
 func (s *Scrubber) json(t string) string {
 	var b strings.Builder
 	field := ""

@@ -59,8 +59,8 @@ var encoders = []func(string) string{
 
 func trimQuotes(s string) string { return s[1 : len(s)-1] }
 
-// encode writes a secret in up to three ways, one around the other. Beside it are spaces, so that it is not a part of an
-// escape.
+// encode writes a secret in up to three ways, one around the other. Beside it are spaces, so that
+// it is not a part of an escape.
 func encode(secret string, way uint16) string {
 	for range 3 {
 		secret = encoders[int(way)%len(encoders)](secret)

@@ -9,14 +9,15 @@ import (
 	"strings"
 )
 
-// credentials are the parameters of requests and fields of answers whose values are credentials. In an answer "code" is
-// the name of an error, too.
+// credentials are the parameters of requests and fields of answers whose values are credentials. In
+// an answer "code" is the name of an error, too.
 var credentials = []string{
 	"access_token", "refresh_token", "id_token", "token", "password", "client_secret", "assertion", "client_assertion",
 	"code_verifier", "device_code", "id_token_hint", "otp", "pin",
 }
 
-// For returns a Scrubber that knows the credentials in a request's header and parameters, told by their names, and more.
+// For returns a Scrubber that knows the credentials in a request's header and parameters, told by
+// their names, and more.
 func For(header http.Header, params url.Values, more ...string) *Scrubber {
 	s := &Scrubber{}
 	for name, values := range params {
@@ -39,7 +40,8 @@ func For(header http.Header, params url.Values, more ...string) *Scrubber {
 	return s
 }
 
-// knowHeader adds a field's value, the credentials after a scheme, and what Basic credentials consist of.
+// knowHeader adds a field's value, the credentials after a scheme, and what Basic credentials
+// consist of.
 func (s *Scrubber) knowHeader(v string) {
 	s.Know(v)
 	_, encoded, _ := strings.Cut(v, " ")
@@ -54,9 +56,9 @@ func (s *Scrubber) knowHeader(v string) {
 	}
 }
 
-// KnowFields adds the values of header fields that the user of the library adds to requests. Any of them can be a
-// secret, except those that are public by their names. A short value counts only if its name suggests a secret: a text
-// says "en" or "1" for other reasons.
+// KnowFields adds the values of header fields that the user of the library adds to requests. Any of
+// them can be a secret, except those that are public by their names. A short value counts only if
+// its name suggests a secret: a text says "en" or "1" for other reasons.
 func (s *Scrubber) KnowFields(header http.Header) {
 	for name, values := range header {
 		for _, v := range values {
@@ -100,7 +102,8 @@ func soundsSecret(name string) bool {
 	})
 }
 
-// named finds credentials by their names in a text that is not JSON: a form, a URL, the beginning of an answer.
+// named finds credentials by their names in a text that is not JSON: a form, a URL, the beginning
+// of an answer.
 var named = regexp.MustCompile(`(?i)\b(` + strings.Join(credentials, "|") + `)(?:(=)[^&\s"'<>]+|("\s*:\s*")(?:[^"\\]|\\.)+)`)
 
 // hideNamed hides the values of credentials in a text.

@@ -10,11 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// nesting is how many escapes around each other are undone: those of a URL in a page in a JSON string are three.
+// nesting is how many escapes around each other are undone: those of a URL in a page in a JSON
+// string are three.
 const nesting = 3
 
-// readings are t and what it says to readers that undo escapes: those of URLs, of program text and JSON, of HTML, and
-// those inside of each other.
+// readings are t and what it says to readers that undo escapes: those of URLs, of program text and
+// JSON, of HTML, and those inside of each other.
 func readings(t string) []string {
 	all := []string{t}
 	for range nesting {
@@ -33,8 +34,8 @@ func unescapeURL(t string) string { return unescape(t, '%', appendPercent) }
 
 func unescapeProgram(t string) string { return unescape(t, '\\', appendBackslash) }
 
-// unescape undoes the escapes that begin with mark. read appends the character that its text begins with, and returns
-// how long its escape is; what is no escape stays as it is.
+// unescape undoes the escapes that begin with mark. read appends the character that its text begins
+// with, and returns how long its escape is; what is no escape stays as it is.
 func unescape(t string, mark byte, read func(out []byte, t string) ([]byte, int)) string {
 	i := strings.IndexByte(t, mark)
 	if i < 0 {

@@ -1,7 +1,8 @@
 // Package scrub takes secrets out of what comes back from a server or a transport.
 //
-// It works on texts: one JSON string, one header value or one line. Where a text shows a secret as it is, the secret is
-// replaced. Where it shows one only after its escapes are undone, the whole text is replaced.
+// It works on texts: one JSON string, one header value or one line. Where a text shows a secret as
+// it is, the secret is replaced. Where it shows one only after its escapes are undone, the whole
+// text is replaced.
 package scrub
 
 import (
@@ -15,12 +16,12 @@ import (
 // Redacted stands for what has been taken out.
 const Redacted = "[redacted]"
 
-// long is how many bytes a secret has to have to be recognized inside of a word. A shorter one must stand alone: what
-// looks like it is more likely a part of something else.
+// long is how many bytes a secret has to have to be recognized inside of a word. A shorter one must
+// stand alone: what looks like it is more likely a part of something else.
 const long = 8
 
-// A Scrubber replaces the secrets that it knows. The zero Scrubber knows none and is ready to use. Methods other than
-// Know can be called from several goroutines at a time, none while Know runs.
+// A Scrubber replaces the secrets that it knows. The zero Scrubber knows none and is ready to use.
+// Methods other than Know can be called from several goroutines at a time, none while Know runs.
 type Scrubber struct{ secrets []string }
 
 // Know adds a secret and its base64. The empty string is no secret.
@@ -42,8 +43,9 @@ func (s *Scrubber) know(secret string) {
 	}
 }
 
-// Text returns a text without secrets: a JSON string, a header value or a line. A text that shows a secret only when its
-// escapes are undone is replaced as a whole. Scrubbing a text again changes nothing.
+// Text returns a text without secrets: a JSON string, a header value or a line. A text that shows a
+// secret only when its escapes are undone is replaced as a whole. Scrubbing a text again changes
+// nothing.
 func (s *Scrubber) Text(t string) string {
 	t = s.replace(t)
 	if slices.ContainsFunc(readings(t), s.shows) {
@@ -52,8 +54,8 @@ func (s *Scrubber) Text(t string) string {
 	return t
 }
 
-// replace replaces the secrets that t shows as they are. Secrets that overlap are replaced together, so that no part of
-// one is left.
+// replace replaces the secrets that t shows as they are. Secrets that overlap are replaced
+// together, so that no part of one is left.
 func (s *Scrubber) replace(t string) string {
 	var hide []bool // by byte of t
 	for _, secret := range s.secrets {
@@ -86,7 +88,8 @@ func (s *Scrubber) replace(t string) string {
 	return b.String()
 }
 
-// shows reports whether t shows a secret. "+" and the space are one, since a URL may write either for the other.
+// shows reports whether t shows a secret. "+" and the space are one, since a URL may write either
+// for the other.
 func (s *Scrubber) shows(t string) bool {
 	fold := func(t string) string { return strings.ReplaceAll(t, "+", " ") }
 	t = fold(t)

@@ -58,8 +58,8 @@ func (m *Memory) Fail(token string, err error) {
 	m.doubts.Set(m.doubtKey(token), d, doubtMemory)
 }
 
-// Unclear records an answer that is a refusal or the server's own failure. The third in a row is taken for
-// a refusal, which Unclear reports.
+// Unclear records an answer that is a refusal or the server's own failure. The third in a row is
+// taken for a refusal, which Unclear reports.
 func (m *Memory) Unclear(token string, err error, now clock.Instant) (refused bool) {
 	d := m.failed(token, err)
 	if d.unclear++; d.unclear == unclearMost {

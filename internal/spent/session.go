@@ -15,8 +15,8 @@ const (
 // never is when a session has ended that has not.
 const never = math.MinInt64
 
-// A session is what is remembered of one: at most about 1.7 kB, and about 20 bytes for each of its spent
-// tokens in the index of all sessions.
+// A session is what is remembered of one: at most about 1.7 kB, and about 20 bytes for each of its
+// spent tokens in the index of all sessions.
 type session struct {
 	logins  []login
 	spent   []uint64 // hashes; from next on the oldest, once there are spentMost
@@ -33,8 +33,8 @@ type login struct {
 	spent bool
 }
 
-// login returns a login, which is remembered from then on. forgotten is the hash of a spent token that is
-// forgotten for it, or 0.
+// login returns a login, which is remembered from then on. forgotten is the hash of a spent token
+// that is forgotten for it, or 0.
 func (s *session) login(hash, key uint64) (l *login, forgotten uint64) {
 	if i := s.find(hash, key); i >= 0 {
 		return &s.logins[i], 0

@@ -1,5 +1,5 @@
-// Package spent remembers, by keyed hashes, what became of refresh tokens: which must not be sent again,
-// which ones a session began with, and which are in doubt.
+// Package spent remembers, by keyed hashes, what became of refresh tokens: which must not be sent
+// again, which ones a session began with, and which are in doubt.
 package spent
 
 import (
@@ -14,8 +14,8 @@ import (
 // An ID identifies a session.
 type ID [16]byte
 
-// A Memory remembers tokens by session. Sessions do not push each other out; each has bounds of its own.
-// It is made by New and is safe for concurrent use. Times are monotonic, in nanoseconds.
+// A Memory remembers tokens by session. Sessions do not push each other out; each has bounds of its
+// own. It is made by New and is safe for concurrent use. Times are monotonic, in nanoseconds.
 type Memory struct {
 	salt   *fingerprint.Salt
 	doubts *table.Table[*Doubt] // by hash
@@ -83,8 +83,8 @@ func (m *Memory) Spend(id ID, token string, now int64) {
 	m.spend(s, hash)
 }
 
-// Replace remembers that a later login has replaced a token. One that the session began with stays as it
-// is: another source may use it.
+// Replace remembers that a later login has replaced a token. One that the session began with stays
+// as it is: another source may use it.
 func (m *Memory) Replace(id ID, token string, now int64) {
 	hash := m.salt.Hash(token)
 	m.mu.Lock()
@@ -106,8 +106,8 @@ func (m *Memory) Refuse(id ID, token string, why error, now int64) {
 	m.end(id, s, now)
 }
 
-// End ends a session for the source with the given key: none of the tokens that it began with may be sent
-// again, nor may the given ones.
+// End ends a session for the source with the given key: none of the tokens that it began with may
+// be sent again, nor may the given ones.
 func (m *Memory) End(id, key ID, tokens []string, now int64) {
 	hashes := make([]uint64, len(tokens))
 	for i, token := range tokens {
@@ -131,8 +131,8 @@ func (m *Memory) Spent(token string) bool {
 	return spent
 }
 
-// Knows reports whether a saved token is no new login of a source: it is spent, or the session has begun
-// with it, or with one that was tried later.
+// Knows reports whether a saved token is no new login of a source: it is spent, or the session has
+// begun with it, or with one that was tried later.
 func (m *Memory) Knows(id, key ID, token string) bool {
 	hash := m.salt.Hash(token)
 	m.mu.Lock()

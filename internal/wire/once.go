@@ -90,8 +90,9 @@ func (p *progress) failed(err error) *LostError {
 }
 
 // unseenTexts are the errors of net/http for a stream that the server says it has not looked at: it
-// refused the stream (RFC 9113 section 8.7), or announced a last stream below it (section 6.8). They are
-// plain text with nothing to unwrap. Go has another one for the first stream of a connection.
+// refused the stream (RFC 9113 section 8.7), or announced a last stream below it (section 6.8).
+// They are plain text with nothing to unwrap. Go has another one for the first stream of a
+// connection.
 var unseenTexts = regexp.MustCompile(`^http2: Transport: cannot retry err \[(` +
 	`stream error: stream ID \d+; REFUSED_STREAM; received from peer` +
 	`|http2: Transport received Server's graceful shutdown GOAWAY` +

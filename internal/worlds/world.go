@@ -30,7 +30,7 @@ type World struct {
 	wrong   int       // 401s that callers may see although a renewal would have helped; negative: any number
 }
 
-// An Outcome is what came of a world.
+// An Outcome is the result of playing a world.
 type Outcome struct {
 	TokenRequests int           // without the first of each key
 	Wrong         int           // 401s that callers saw although a renewal would have helped

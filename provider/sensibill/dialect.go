@@ -51,9 +51,9 @@ type Failure struct {
 }
 
 // FailureOf returns the Failure behind an error of a source, a transport or Shutdown, including
-// errors that are held off. It reports false if err is not a [tokencache.Error] of a request. The cache
-// does not keep the answer to a user's credentials: while it is held off, Name and Extras are empty, and
-// Message is the error's Description, which has all three and can be cut short.
+// errors that are held off. It reports false if err is not a [tokencache.Error] of a request. The
+// cache does not keep the answer to a user's credentials: while it is held off, Name and Extras are
+// empty, and Message is the error's Description, which has all three and can be cut short.
 func FailureOf(err error) (f Failure, ok bool) {
 	var e *tokencache.Error
 	if ok = errors.As(err, &e); ok {

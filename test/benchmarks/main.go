@@ -2,7 +2,7 @@
 //
 //	go run .                   run everything, which takes about 90 minutes
 //	go run . -quick            run everything briefly, in less than two minutes
-//	go run . -only behaviours  run one part: behaviours, rejections, speed, users or day (latency under load)
+//	go run . -only behaviours  run one part: behaviours, rejections, speed, users or day (load)
 //	go run . -json             print JSON instead
 //	go run . -page FILE        also insert the tables into a page
 //	go run . -pictures DIR     draw the pictures and do nothing else
