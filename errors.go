@@ -18,7 +18,8 @@ var (
 	ErrClosed = errors.New("tokencache: the cache is closed")
 
 	// ErrHeldOff says that a request was not sent because an earlier one failed. The error also
-	// wraps the earlier one's. [Source.Reset] ends a hold-off, but not that of a refresh token in doubt.
+	// wraps the earlier one's. [Source.Reset] ends a hold-off, but not the wait for a refresh token whose
+	// last answer was lost or unclear.
 	ErrHeldOff = errors.New("tokencache: held off after an earlier failure")
 
 	// ErrInvalidClient says that the server refused the client itself: check Config.ClientID and
@@ -87,7 +88,7 @@ type Error struct {
 	RequestID   string        // the server's identifier of the request, for its support
 	RetryAfter  time.Duration // how long the server asked to wait, 0 if it did not
 	Permanent   bool          // the same request would fail again
-	Err         error         // the cause, nil if the server answered
+	Err         error         // the cause, nil if the other fields say it all
 
 	server   *server // where the request went; nil if a grant made the error
 	kind     error   // the sentinel, of an error of this package

@@ -134,6 +134,26 @@ func (w *world) token(src *tokencache.Source) string {
 	return tok.AccessToken
 }
 
+// fullLogin returns the tokens of a user that the cache does not know yet.
+func (w *world) fullLogin() *oauth2.Token {
+	w.Helper()
+	saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
+		"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return saved
+}
+
+// login is fullLogin with the refresh token alone.
+func (w *world) login() *oauth2.Token {
+	w.Helper()
+	saved := w.fullLogin()
+	saved.AccessToken = ""
+	return saved
+}
+
 // wantDead checks that no token is valid at the server, except those of the given subjects.
 func (w *world) wantDead(except ...string) {
 	w.Helper()

@@ -15,8 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/tokencache/tokencache"
 	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
@@ -72,19 +70,6 @@ func TestRevokeEndsBothLoginsOfASession(t *testing.T) {
 			}
 		}
 	})
-}
-
-// login returns a refresh token of a user that the cache does not know yet.
-func (w *world) login() *oauth2.Token {
-	w.Helper()
-	saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-		"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
-	saved.AccessToken = ""
-	return saved
 }
 
 func TestRevokeWithoutRevokeURLDropsTheTokenAndReturnsAnError(t *testing.T) {

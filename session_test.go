@@ -123,7 +123,7 @@ func TestRefreshTokenIsNotResentIfTheConfigSaysSo(t *testing.T) {
 	}
 }
 
-func TestRefreshTokenIsSpentOnceAcrossSessions(t *testing.T) {
+func TestReplacedRefreshTokenIsNotSentByAnotherSession(t *testing.T) {
 	inBubble(t, rotating, nil, func(w *world) {
 		saved := w.login()
 		w.token(w.cache.Session("one", saved))

@@ -117,9 +117,10 @@ func (s *Source) Accepted(tok *oauth2.Token, target string, sent time.Time) {
 
 // Reset forgets the hold-offs of this source's key, of its password and of the whole cache, and what
 // APIs have rejected, so that the next call tries again. A person who calls it has changed something:
-// corrected a password at the server, unlocked a user. A refresh token in doubt still waits, because
-// sending it too early can cost the session. Reset sends nothing, and blocks only while Hooks.HoldOff
-// runs, which gets ctx. The error is that the source was not made by a cache.
+// corrected a password at the server, unlocked a user. A refresh token whose last answer was lost or
+// unclear still waits, because sending it too early can cost the session. Reset sends nothing, and
+// blocks only while Hooks.HoldOff runs, which gets ctx. The error is that the source was not made by a
+// cache.
 func (s *Source) Reset(ctx context.Context) error {
 	state, err := s.load()
 	if err != nil {

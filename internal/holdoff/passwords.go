@@ -9,7 +9,7 @@ import (
 )
 
 // A server counts the refusals of a password by user, whatever else is asked for. So the failures of a
-// password are remembered for all keys that send it. For ever it is only held off after two refusals.
+// password are remembered for all keys that send it. Only two refusals hold it off for ever.
 
 // CheckPassword returns the failure that a password is held off for, or nil. The key shares the
 // hold-off from then on.
@@ -40,9 +40,9 @@ func (m *Memory) failPassword(v Verdict, answered bool, now clock.Instant) {
 	m.passwords.store(key, f, now)
 }
 
-// RefusedByErrors is asked when a server has answered a password with an error of its own. It reports
-// whether that is a refusal, in the words of some servers: the same happened to the password before,
-// and another one has got a token since. Then the failure before counts as a refusal too.
+// RefusedByErrors is called when a server has answered a password with an error of its own. It reports
+// whether that is how the server refuses passwords: the same happened to this password before, and
+// another one has got a token since. Then the failure before counts as a refusal too.
 func (m *Memory) RefusedByErrors(hash uint64, now clock.Instant) bool {
 	f := m.passwords.of(passwordKey(hash))
 	if f == nil || f.class != InDoubt || !f.answered || !m.logins.ofAnother(hash, f.at) {

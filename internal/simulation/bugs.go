@@ -50,7 +50,7 @@ var Bugs = []Bug{
 	}},
 	{Name: "a lost refresh request is sent again", Breaks: refreshOnce, client: resending("refresh_token", 0)},
 	{Name: "a failed refresh request is sent again", Breaks: refreshOnce, client: resending("refresh_token", 500)},
-	{Name: "a refresh token in doubt is sent while its access token lives", Breaks: refreshLast, client: resendingLater},
+	{Name: "a refresh token in doubt is sent while its access token is served", Breaks: refreshLast, client: resendingLater},
 	{Name: "a refused password is sent again", Breaks: passwordTwice, client: resending("password", 400)},
 	{Name: "a refused password is sent again", Breaks: noLockOut, client: resending("password", 400)},
 	{Name: "a password is locked for ever by 5xx", Breaks: foreverRefused, config: takesErrorsForRefusals},

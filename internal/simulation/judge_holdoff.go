@@ -37,7 +37,7 @@ func (j *judge) countRefusals(attempt login, r *tokenRequest) {
 	}
 }
 
-// another reports whether another password was asked with since a time, and has got a token.
+// another reports whether another password was sent since the given time, and has got a token.
 func (j *judge) another(attempt login, since time.Time) bool {
 	for other, at := range j.logins {
 		if other != attempt && !at.sent.Before(since) && at.arrived.Before(time.Now()) {
@@ -47,7 +47,7 @@ func (j *judge) another(attempt login, since time.Time) bool {
 	return false
 }
 
-// concerns takes into the books whom a failed request concerns. j.mu is held.
+// concerns records whom a failed request concerns. j.mu is held.
 func (j *judge) concerns(r *tokenRequest) {
 	a, now := r.answer(), time.Now()
 	client := r.form.Get("grant_type") == "client_credentials"

@@ -4,16 +4,16 @@ import "time"
 
 // A seenRefresh is a refresh token, and what the answers to its requests say of it.
 type seenRefresh struct {
-	key    string
-	access string    // the access token that came with it last
-	spent  bool      // it was replaced, or refused
-	doubt  bool      // a request with it failed so that it may be either good or consumed
-	failed time.Time // when the server last said that it had failed; zero: it has not, or Reset was called
-	lost   int       // answers
-	silent time.Time // when the last answer was lost
-	vague  int       // answers in a row that can be a refusal
-	asked  time.Time // when the last of them arrived
-	resent int       // how often it was sent in doubt
+	key       string
+	access    string    // the access token that came with it last
+	spent     bool      // it was replaced, or refused
+	doubt     bool      // a request with it failed so that it may be either good or consumed
+	failedAt  time.Time // when the server last said that it had failed; zero: it has not, or Reset was called
+	lost      int       // answers
+	lostAt    time.Time // when the last answer was lost
+	unclear   int       // answers in a row that can be a refusal
+	unclearAt time.Time // when the last of them arrived
+	resent    int       // how often it was sent in doubt
 }
 
 func (j *judge) refresh(token string) *seenRefresh {
@@ -34,19 +34,19 @@ func (j *judge) refreshing(r *tokenRequest, token string) {
 	switch {
 	case t.spent:
 		j.violated(refreshOnce, "%s is spent", short(token))
-	case !t.failed.IsZero() && now.Before(t.failed.Add(time.Second)):
-		j.violated(refreshOnce, "%s %v after an error", short(token), now.Sub(t.failed))
-	case t.vague > 0 && now.Before(t.asked.Add([]time.Duration{0, time.Second, 10 * time.Second}[t.vague])):
-		j.violated(refreshOnce, "%s %v after unclear answer %d", short(token), now.Sub(t.asked), t.vague)
-	case t.lost > 0 && now.Before(t.silent.Add(min(5*time.Second<<min(t.lost-1, 10), 5*time.Minute))):
-		j.violated(refreshOnce, "%s %v after lost answer %d", short(token), now.Sub(t.silent), t.lost)
-	case t.lost > 0 && (r.reason == "stale" || r.reason == "cold" || r.reason == "expired") && j.lives(t.access):
+	case !t.failedAt.IsZero() && now.Before(t.failedAt.Add(time.Second)):
+		j.violated(refreshOnce, "%s %v after an error", short(token), now.Sub(t.failedAt))
+	case t.unclear > 0 && now.Before(t.unclearAt.Add([]time.Duration{0, time.Second, 10 * time.Second}[t.unclear])):
+		j.violated(refreshOnce, "%s %v after unclear answer %d", short(token), now.Sub(t.unclearAt), t.unclear)
+	case t.lost > 0 && now.Before(t.lostAt.Add(min(5*time.Second<<min(t.lost-1, 10), 5*time.Minute))):
+		j.violated(refreshOnce, "%s %v after lost answer %d", short(token), now.Sub(t.lostAt), t.lost)
+	case t.lost > 0 && (r.reason == "stale" || r.reason == "cold" || r.reason == "expired") && j.serves(t.access):
 		j.violated(refreshLast, "%s", short(token))
 	}
 }
 
-// lives reports whether the cache can surely serve an access token. j.mu is held.
-func (j *judge) lives(value string) bool {
+// serves reports whether the cache can surely serve an access token. j.mu is held.
+func (j *judge) serves(value string) bool {
 	t, now := j.tokens[value], time.Now()
 	if t == nil || !t.dead.IsZero() || t.published.IsZero() && !t.login || j.wall.steppedSince(t.learned) {
 		return false
@@ -57,7 +57,7 @@ func (j *judge) lives(value string) bool {
 	return (t.expires.IsZero() || now.Before(t.expires)) && (t.wallExpires.IsZero() || j.wall.now().Before(t.wallExpires))
 }
 
-// refreshed takes the answer to a request that carried a refresh token into the books. j.mu is held.
+// refreshed records the answer to a request that carried a refresh token. j.mu is held.
 func (j *judge) refreshed(r *tokenRequest, token string, a tokenAnswer) {
 	t := j.refresh(token)
 	t.key = r.key
@@ -67,8 +67,8 @@ func (j *judge) refreshed(r *tokenRequest, token string, a tokenAnswer) {
 	}
 	fate := r.fate(a)
 	t.doubt = t.doubt || fate != ""
-	if fate != "" && fate != "vague" {
-		t.vague = 0
+	if fate != "" && fate != "unclear" {
+		t.unclear = 0
 	}
 	switch {
 	case fate != "" && j.history.config.neverResend:
@@ -76,13 +76,13 @@ func (j *judge) refreshed(r *tokenRequest, token string, a tokenAnswer) {
 	case fate == "refused":
 		t.spent = true
 	case fate == "failed":
-		t.failed = time.Now()
+		t.failedAt = time.Now()
 	case fate == "lost":
 		t.lost++
-		t.silent = time.Now()
-	case fate == "vague":
-		t.vague++
-		t.asked, t.spent = time.Now(), t.vague == 3
+		t.lostAt = time.Now()
+	case fate == "unclear":
+		t.unclear++
+		t.unclearAt, t.spent = time.Now(), t.unclear == 3
 	}
 }
 
@@ -99,7 +99,7 @@ func (r *tokenRequest) fate(a tokenAnswer) string {
 	case r.status >= 500, a.Code == "server_error", r.status == 423:
 		return "failed"
 	case a.Code == "invalid_request", len(r.body) == 0 && (r.status == 400 || r.status == 403):
-		return "vague"
+		return "unclear"
 	case a.Code != "":
 		return "refused"
 	}

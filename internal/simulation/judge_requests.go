@@ -37,7 +37,7 @@ func (j *judge) keyOf(form url.Values) string {
 
 func loginOf(r *tokenRequest) login { return login{r.form.Get("username"), r.form.Get("password")} }
 
-// answered takes the answer to a token request into the books.
+// answered records the answer to a token request.
 func (j *judge) answered(r *tokenRequest) {
 	a := r.answer()
 	j.mu.Lock()
@@ -88,7 +88,7 @@ func (j *judge) reset(key int) {
 	maps.DeleteFunc(j.wrong, ofUser)
 	for _, t := range j.refreshes {
 		if t.key == scopeOf(key) {
-			t.failed = time.Time{}
+			t.failedAt = time.Time{}
 		}
 	}
 }

@@ -14,7 +14,7 @@ type seenToken struct {
 	dead        time.Time // since when; zero: it is not
 }
 
-// issued takes the tokens of an answer into the books. j.mu is held.
+// issued records the tokens of an answer. j.mu is held.
 func (j *judge) issued(r *tokenRequest, a tokenAnswer) {
 	j.deliver(a.AccessToken)
 	if a.RefreshToken != "" {
@@ -45,7 +45,7 @@ func (j *judge) deliver(token string) {
 	}
 }
 
-// loggedIn takes the token of a login into the books. The application saves it with its wall-clock
+// loggedIn records the token of a login. The application saves it with its wall-clock
 // expiry, and the cache may get it much later, so that no expiry by the monotonic clock is known.
 func (j *judge) loggedIn(r *tokenRequest, a tokenAnswer) {
 	j.mu.Lock()

@@ -12,7 +12,7 @@ const (
 	endedFor   = 30 * 24 * time.Hour // how long a session that has ended is remembered
 )
 
-// never is when a session has ended that has not.
+// never is the value of session.ended until the session has ended.
 const never = math.MinInt64
 
 // A session is what is remembered of one: at most about 1.7 kB, and about 20 bytes for each of its

@@ -22,7 +22,7 @@ type Memory struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[ID]*session
-	spent    map[uint64]struct{} // the spent tokens of all sessions, and whatever else must not be used
+	spent    map[uint64]struct{} // the spent tokens of all sessions, and access tokens that were revoked with them
 	ended    []ending            // sessions that have ended, the first to be forgotten first
 }
 
