@@ -143,7 +143,7 @@ func (e *endpoint) send(ctx context.Context, op operation, req *http.Request) (*
 	ans, err := e.client.Do(ctx, req, e.clock.Now)
 	if lost := (*wire.LostError)(nil); errors.As(err, &lost) {
 		failed := e.unanswered(op, req.URL, lost.Err, lost.Reached)
-		failed.StatusCode = lost.Status
+		failed.StatusCode, failed.unseen = lost.Status, lost.Unseen
 		return nil, failed
 	}
 	return ans, err

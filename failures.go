@@ -36,7 +36,7 @@ type attempt struct {
 	grant         string // its name
 	subject       string
 	foreign       bool           // the token comes from another server than the cache's
-	asksPassword  bool           // the grant may have another password than the one that was refused
+	asksPassword  bool           // the grant may have another password than the one that was refused, or a last resort
 	replaced      *entry.Entry   // may be nil
 	session       spent.ID       // whose refresh tokens are remembered
 	isSession     bool           // the application saves them
@@ -199,8 +199,8 @@ func (f *failures) concern(a *attempt, class string, err error) concern {
 	case e.StatusCode != 0 && e.StatusCode < 500 && !isBusy(e.StatusCode):
 		return concernsKey
 	}
-	connection := e.StatusCode == 0 && !e.reached
-	client := e.Grant == "client_credentials" && (e.StatusCode == 0 || isBusy(e.StatusCode))
+	connection := e.StatusCode == 0 && !e.reached && !e.unseen
+	client := e.Grant == "client_credentials" && (e.StatusCode == 0 && !e.unseen || isBusy(e.StatusCode))
 	switch {
 	case !connection && !client:
 		return concernsMaybe
