@@ -51,6 +51,13 @@ func fateOf(e *Error) fate {
 	return fateFailed
 }
 
+// failedAtServer reports whether a refresh request failed with an error of the server's own, or with what
+// may be one.
+func failedAtServer(e *Error) bool {
+	fate := fateOf(e)
+	return fate == fateFailed || fate == fateUnclear
+}
+
 func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
 // isUnclear reports whether a refusal can be about the refresh token, although it does not say so: one
@@ -84,7 +91,10 @@ func (c *core) doubtful(a *attempt, refresh string) error {
 		return nil
 	}
 	now := c.clock.Now()
-	if end := c.servedUntil(a, refresh, now); d.Lost && end.After(d.Until) {
+	if end := c.servedUntil(a, refresh, now); d.Lost && !end.IsZero() {
+		if end.Before(d.Until) { // also if the wall clock was set back since
+			end = d.Until
+		}
 		return &HeldOffError{end, d.Err}
 	}
 	if d.Active(now) {
@@ -203,17 +213,17 @@ func (c *core) afterRefresh(a *attempt, refresh string, err error) {
 		c.refuse(a, refresh, failed)
 	case fateUnclear:
 		failed.Permanent, failed.kind = false, ErrUnavailable
-		if c.spent.Unclear(refresh, failed, c.clock.Now()) {
+		if c.spent.Unclear(refresh, failed.withoutAnswer(), c.clock.Now()) {
 			c.refuse(a, refresh, failed)
 		}
 	case fateFailed:
 		if failed.kind == ErrInvalidGrant {
 			failed.Permanent, failed.kind = false, ErrUnavailable
 		}
-		c.spent.Fail(refresh, failed)
+		c.spent.Fail(refresh, failed.withoutAnswer())
 	case fateLost:
 		failed.lost, failed.kind = true, ErrUnavailable
-		c.spent.Lose(refresh, failed, c.clock.Now())
+		c.spent.Lose(refresh, failed.withoutAnswer(), c.clock.Now())
 	}
 }
 
