@@ -97,6 +97,13 @@ func fateOf(e *Error) fate {
 	return fateFailed
 }
 
+// failedAtServer reports whether a refresh request failed with an error of the server's own, or with what
+// may be one.
+func failedAtServer(e *Error) bool {
+	fate := fateOf(e)
+	return fate == fateFailed || fate == fateUnclear
+}
+
 func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
 // isUnclear reports whether a refusal can be about the refresh token, although it does not say so: its

@@ -364,6 +364,7 @@ func TestUserHasAQuarterOfTheRequestsUnderWay(t *testing.T) {
 func TestWaitingForOtherRequestsSaysNothingOfTheServer(t *testing.T) {
 	server := answering(func(form url.Values) fixedAnswer {
 		if form.Get("username") == "alice" {
+			time.Sleep(30500 * time.Millisecond) // longer than bob waits
 			return silence
 		}
 		return secondToken

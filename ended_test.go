@@ -422,3 +422,30 @@ func TestRevokeCostsWhatItsOwnTokensCost(t *testing.T) {
 		t.Errorf("%d bytes were allocated, want at most %d", got, most)
 	}
 }
+
+// A caller with a new login can meet the fetch of an earlier one.
+func TestNewLoginDoesNotGetTheOutcomeOfAnEarlierOne(t *testing.T) {
+	for name, fault := range map[string]tokentest.Fault{
+		"refused": {Status: http.StatusBadRequest, Body: `{"error":"invalid_grant"}`, Latency: 3 * time.Second},
+		"renewed": {Latency: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, rotating, nil, func(w *world) {
+				src := w.cache.Session("session", w.login())
+				w.token(src)
+				login := w.fullLogin()
+				time.Sleep(10 * time.Second)
+				login.Expiry = time.Time{}
+				w.srv.Fail("token", 1, fault)
+				go func() { _, _ = src.Token() }()
+				time.Sleep(time.Second)
+				got := callers(100, w.cache.Session("session", login), background)
+				for _, o := range got {
+					if o.err != nil || o.token != login.AccessToken {
+						w.Fatalf("got %v, %v; want the token of the new login", o.token, o.err)
+					}
+				}
+			})
+		})
+	}
+}

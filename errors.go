@@ -94,7 +94,7 @@ type Error struct {
 	kind     error   // the sentinel, of an error of this package
 	retrieve *oauth2.RetrieveError
 	reached  bool // the request may have reached the server
-	unseen   bool // the server said that it has not looked at it, and closed the stream
+	unseen   bool // a server that can be reached has not seen the request
 	lost     bool // the refresh token that it carried may have been consumed
 	empty    bool // the answer had no body
 }

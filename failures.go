@@ -36,7 +36,7 @@ type attempt struct {
 	grant         string // its name
 	subject       string
 	foreign       bool           // the token comes from another server than the cache's
-	asksPassword  bool           // the grant may have another password than the one that was refused
+	asksPassword  bool           // the grant may have another password than the one that was refused, or a last resort
 	replaced      *entry.Entry   // may be nil
 	session       spent.ID       // whose refresh tokens are remembered
 	isSession     bool           // the application saves them
@@ -143,7 +143,7 @@ func (f *failures) concern(a *attempt, class string, err error) concern {
 		return concernsKey
 	}
 	connection := e.StatusCode == 0 && !e.reached && !e.unseen
-	client := e.Grant == "client_credentials" && (e.StatusCode == 0 || isBusy(e.StatusCode))
+	client := e.Grant == "client_credentials" && (e.StatusCode == 0 && !e.unseen || isBusy(e.StatusCode))
 	switch {
 	case !connection && !client:
 		return concernsMaybe

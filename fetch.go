@@ -30,7 +30,15 @@ type want struct {
 // fetching returns the flight of a key for a caller who wants w. Its result is nil if the flight was
 // about something else; then the caller has to look again.
 func (c *core) fetching(g *keyedGrant, w want) func(context.Context, *flight.Flight) (*entry.Entry, error) {
-	return func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) { return c.fetch(ctx, f, g, w) }
+	return func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
+		e, err := c.fetch(ctx, f, g, w)
+		if saved := g.savedToken(); err != nil && saved != nil {
+			err = &flightError{err, func(other *keyedGrant) bool {
+				return !c.isNewLogin(other) || other.savedToken().RefreshToken == saved.RefreshToken
+			}}
+		}
+		return e, err
+	}
 }
 
 // fetch is the body of a flight: look again, ask the grant, publish.
@@ -67,6 +75,9 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 			return e, err
 		}
 	}
+	if g.info.startsAnew && replaced != nil && c.isLost(replaced.RefreshToken) && c.doubtful(a, replaced.RefreshToken) == nil {
+		a.asksPassword = true // the refresh token is left where the password was refused
+	}
 	release, err := c.failures.check(ctx, a, f.Nested())
 	if err != nil {
 		return nil, err
@@ -85,6 +96,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		if prev != nil && !anew {
 			c.notRenewed(g, prev, err)
 		}
+		c.revokeLate(ctx, f, nil) // what the grant has fetched for it
 		return nil, err
 	}
 	if anew {
@@ -265,6 +277,18 @@ func (c *core) knows(g *keyedGrant, e *entry.Entry) bool {
 		return true
 	}
 	return false
+}
+
+// isNewLogin reports whether g has a saved refresh token that the cache does not know.
+func (c *core) isNewLogin(g *keyedGrant) bool {
+	saved := g.savedToken()
+	if saved == nil || saved.RefreshToken == "" || g.known.Load() {
+		return false
+	}
+	if e := c.shelf.Current(g.key()); e != nil {
+		return !c.knows(g, e)
+	}
+	return !c.spent.Spent(saved.RefreshToken) && !c.spent.Knows(g.session(c.spent), g.id, saved.RefreshToken)
 }
 
 // adopt looks at a saved token that the cache does not know. It returns an entry if the saved access

@@ -118,7 +118,12 @@ func (g ClientCredentialsGrant) Obtain(ctx context.Context, r *GrantRequest) (*o
 	if !g.UseRefreshToken {
 		return anew(ctx)
 	}
-	return r.Cache.RefreshOr(ctx, r.Replaced, g.Params, anew)
+	tok, err := r.Cache.RefreshOr(ctx, r.Replaced, g.Params, anew)
+	// Unlike a password, the client's credentials are not counted.
+	if failed, ok := err.(*Error); ok && failed.Grant == "refresh_token" && failedAtServer(failed) && ctx.Err() == nil {
+		return anew(ctx)
+	}
+	return tok, err
 }
 
 func (g ClientCredentialsGrant) clone() Grant {

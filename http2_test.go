@@ -130,3 +130,28 @@ func TestStreamThatTheServerHasNotSeenSpendsNothing(t *testing.T) {
 		})
 	}
 }
+
+// A server that ends a stream without having looked at it is there, and serves others.
+func TestStreamThatTheServerHasNotSeenHoldsOffNobodyElse(t *testing.T) {
+	for name, end := range map[string]func(*rawhttp2.Stream){
+		"refused":   func(s *rawhttp2.Stream) { s.Reset(rawhttp2.RefusedStream) },
+		"goes away": func(s *rawhttp2.Stream) { s.GoAway(s.ID-1, rawhttp2.NoError); s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			cache, _ := newHTTP2Cache(t, func(s *rawhttp2.Stream) {
+				if requests.Add(1) == 1 {
+					end(s)
+					return
+				}
+				s.Answer(`{"access_token":"a","token_type":"Bearer","expires_in":3600}`)
+			})
+			if _, err := cache.Password("alice", "x").Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+				t.Errorf("alice: %v, want ErrUnavailable", err)
+			}
+			if _, err := cache.Password("bob", "x").Token(); err != nil {
+				t.Errorf("bob: %v", err)
+			}
+		})
+	}
+}

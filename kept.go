@@ -66,10 +66,24 @@ func (k *keptError) restored() *Error {
 		Description: k.texts[:k.described], RequestID: k.texts[k.described:], Permanent: k.permanent,
 		server: from.server, kind: k.kind, reached: true,
 	}
-	e.retrieve = &oauth2.RetrieveError{
+	e.retrieve = e.bareRetrieve()
+	return e
+}
+
+// bareRetrieve is what is left of the answer without its header and body.
+func (e *Error) bareRetrieve() *oauth2.RetrieveError {
+	return &oauth2.RetrieveError{
 		Response: bareResponse(e.StatusCode, http.Header{}, http.NoBody), ErrorCode: e.Code, ErrorDescription: e.Description,
 	}
-	return e
+}
+
+// withoutAnswer returns a copy without the answer's header and body.
+func (e *Error) withoutAnswer() *Error {
+	w := *e
+	if w.retrieve != nil {
+		w.retrieve = e.bareRetrieve()
+	}
+	return &w
 }
 
 func (k *keptError) Error() string { return k.restored().Error() }

@@ -124,3 +124,19 @@ func (k *keyedGrant) session(m *spent.Memory) spent.ID {
 	}
 	return m.ID(k.info.Subject)
 }
+
+// A flightError is the error of a flight, which callers can have joined who asked for something else.
+type flightError struct {
+	error
+	concerns func(*keyedGrant) bool // whether it is the error of a caller who wants the token of a grant
+}
+
+func (e *flightError) Unwrap() error { return e.error }
+
+// ownError returns the error of a flight to the caller that has started it.
+func ownError(err error) error {
+	if of, ok := err.(*flightError); ok {
+		return of.error
+	}
+	return err
+}

@@ -27,7 +27,10 @@ func (c *core) doubtful(a *attempt, refresh string) error {
 		return nil
 	}
 	now := c.clock.Now()
-	if end := c.servedUntil(a, refresh, now); d.Lost && end.After(d.Until) {
+	if end := c.servedUntil(a, refresh, now); d.Lost && !end.IsZero() {
+		if end.Before(d.Until) { // also if the wall clock was set back since
+			end = d.Until
+		}
 		return &HeldOffError{end, d.Err}
 	}
 	if d.Active(now) {
@@ -146,17 +149,17 @@ func (c *core) afterRefresh(a *attempt, refresh string, err error) {
 		c.refuse(a, refresh, failed)
 	case fateUnclear:
 		failed.Permanent, failed.kind = false, ErrUnavailable
-		if c.spent.Unclear(refresh, failed, c.clock.Now()) {
+		if c.spent.Unclear(refresh, failed.withoutAnswer(), c.clock.Now()) {
 			c.refuse(a, refresh, failed)
 		}
 	case fateFailed:
 		if failed.kind == ErrInvalidGrant {
 			failed.Permanent, failed.kind = false, ErrUnavailable
 		}
-		c.spent.Fail(refresh, failed)
+		c.spent.Fail(refresh, failed.withoutAnswer())
 	case fateLost:
 		failed.lost, failed.kind = true, ErrUnavailable
-		c.spent.Lose(refresh, failed, c.clock.Now())
+		c.spent.Lose(refresh, failed.withoutAnswer(), c.clock.Now())
 	}
 }
 

@@ -9,14 +9,19 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
+	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/tokencache/tokencache"
+	"github.com/tokencache/tokencache/internal/testhook"
 	"github.com/tokencache/tokencache/tokentest"
 )
 
@@ -630,5 +635,96 @@ func TestRevokeEndsATokenInDoubt(t *testing.T) {
 			w.Errorf("got %v, want ErrRefreshTokenSpent", err)
 		}
 		w.wantFetches(fetches)
+	})
+}
+
+func TestWallClockThatIsSetBackDoesNotSendATokenInDoubt(t *testing.T) {
+	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
+		var step atomic.Int64
+		testhook.SetWall(w.cache, func() time.Time { return time.Now().Add(time.Duration(step.Load())) })
+		src := w.cache.Session("session", w.login())
+		w.token(src)
+		time.Sleep(58 * time.Minute)
+		w.srv.Fail("token", 1, lostBefore)
+		w.token(src)
+		synctest.Wait()
+		fetches := w.fetches()
+		step.Store(int64(-10 * time.Minute))
+		time.Sleep(30 * time.Second)
+		w.token(src)
+		synctest.Wait()
+		w.wantFetches(fetches)
+	})
+}
+
+// The password is held off, so it is left to the refresh token to keep the user logged in.
+func TestRefreshTokenInDoubtIsTheLastResortOfARefusedPassword(t *testing.T) {
+	inBubble(t, rotating, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		w.srv.Update(func(b *tokentest.Behavior) { b.Users["alice"] = "changed" })
+		time.Sleep(10 * time.Second)
+		w.srv.Fail("token", 1, lostBefore)
+		if _, err := alice.Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
+			w.Errorf("got %v, want the refusal of the password", err)
+		}
+		time.Sleep(11 * time.Second)
+		w.token(alice)
+		w.wantNoReuse()
+		if got := w.grants(1); !slices.Equal(got, []string{"refresh_token", "password", "refresh_token"}) {
+			w.Errorf("token requests: %v", got)
+		}
+	})
+}
+
+// Unlike a password, the client's credentials count at no lock-out.
+func TestClientDoesWithoutARefreshTokenThatFails(t *testing.T) {
+	for name, fault := range map[string]fixedAnswer{
+		"500": {status: 500}, "invalid_request": {status: 400, body: `{"error":"invalid_request"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := answering(func(form url.Values) fixedAnswer {
+				if form.Get("grant_type") == "refresh_token" {
+					return fault
+				}
+				return fixedAnswer{status: 200, body: `{"access_token":"a","expires_in":10,"refresh_token":"r"}`}
+			})
+			inBubble(t, tokentest.Behavior{}, server.from, func(w *world) {
+				src := w.cache.Source(tokencache.ClientCredentialsGrant{UseRefreshToken: true})
+				for range 60 {
+					w.token(src)
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}
+
+// A user may never come back, and the server's answer may be long.
+func TestTokensInDoubtTakeLittleMemory(t *testing.T) {
+	const sessions = 2000
+	server := answering(func(url.Values) fixedAnswer { return fixedAnswer{status: 500, body: strings.Repeat("x", 8<<10)} })
+	inBubble(t, tokentest.Behavior{}, server.from, func(w *world) {
+		heap := func() int {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return int(m.HeapAlloc)
+		}
+		before := heap()
+		for i := range sessions {
+			src := w.cache.Session(fmt.Sprint("session ", i), &oauth2.Token{RefreshToken: fmt.Sprint("refresh ", i)})
+			if _, err := src.Token(); !errors.Is(err, tokencache.ErrUnavailable) {
+				w.Fatalf("got %v, want ErrUnavailable", err)
+			}
+			if err := src.Reset(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+		}
+		if each := (heap() - before) / sessions; each > 2000 {
+			w.Errorf("%d bytes for each session", each)
+		}
+		runtime.KeepAlive(w.cache)
 	})
 }

@@ -31,11 +31,14 @@ func (c *core) revoke(ctx context.Context, g *keyedGrant) error {
 		_, mine, err := c.flights.Do(ctx, g.key(), func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
 			f.State = &attempt{key: g.key()} // requests that authenticate the revocation are under its rules
 			defer c.revokeLate(ctx, f, nil)  // what it took to revoke them
-			return nil, c.revokeKey(ctx, g)
+			if err := c.revokeKey(ctx, g); err != nil {
+				return nil, &flightError{err, func(*keyedGrant) bool { return false }}
+			}
+			return nil, nil
 		})
 		switch {
 		case mine:
-			return err
+			return ownError(err)
 		case ctx.Err() != nil:
 			return flight.Leaving(ctx)
 		}
@@ -122,6 +125,7 @@ func (c *core) revokeIdle(now clock.Instant) {
 			}
 			_, _, _ = c.flights.Do(ctx, key, func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
 				f.State = &attempt{key: key}
+				defer c.revokeLate(ctx, f, nil)
 				if e := c.shelf.Current(key); e != nil && e.Idle(c.clock.Now(), c.cfg.MaxIdle) {
 					c.shelf.Drop(key)
 					e.Kill()

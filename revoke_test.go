@@ -470,3 +470,19 @@ func TestPasswordThatAuthenticatesRevocationsIsNotSentAThirdTime(t *testing.T) {
 		}
 	})
 }
+
+func TestTokenDoesNotGetTheErrorOfARevocation(t *testing.T) {
+	inBubble(t, tokentest.Behavior{}, nil, func(w *world) {
+		alice := w.cache.Password("alice", "wonderland")
+		w.token(alice)
+		w.srv.Fail("revoke", -1, tokentest.Fault{Status: http.StatusInternalServerError, Latency: 3 * time.Second})
+		go func() {
+			if err := alice.Revoke(w.Context()); !errors.Is(err, tokencache.ErrUnavailable) {
+				w.Errorf("Revoke: %v, want ErrUnavailable", err)
+			}
+		}()
+		time.Sleep(time.Second)
+		w.token(alice)
+		synctest.Wait()
+	})
+}

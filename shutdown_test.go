@@ -674,3 +674,25 @@ func TestExpiredTokensAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// The fetch fails, but not before it has got the client's token for its first step.
+func TestTokenThatAFailedFetchHasUsedIsRevokedAfterShutdown(t *testing.T) {
+	inBubble(t, tokentest.Behavior{TokenLatency: 3 * time.Second}, nil, func(w *world) {
+		app := w.cache.ClientCredentials()
+		grant := newScripted(func(ctx context.Context, _ int64, _ *oauth2.Token) (*oauth2.Token, error) {
+			if _, err := app.TokenContext(ctx); err != nil {
+				return nil, err
+			}
+			return nil, errors.New("the second step fails")
+		})
+		go func() { _, _ = w.cache.Source(grant).Token() }()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		if err := w.cache.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			w.Errorf("got %v, want a fetch still under way", err)
+		}
+		time.Sleep(time.Minute)
+		w.wantDead()
+	})
+}

@@ -223,13 +223,21 @@ func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 	return e, want{}
 }
 
-// await waits for the flight, or leaves it when ctx ends.
+// await waits for the flight, or leaves it when ctx ends. It returns neither an entry nor an error if the
+// flight was another caller's and about something else; then the caller has to look again.
 func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
 	if ctx.Err() != nil && !s.core.flights.Inside(ctx, s.key()) {
 		return nil, flight.Leaving(ctx)
 	}
-	e, _, err := s.core.flights.Do(ctx, s.key(), s.core.fetching(&s.keyedGrant, w))
-	return e, err
+	e, mine, err := s.core.flights.Do(ctx, s.key(), s.core.fetching(&s.keyedGrant, w))
+	of, failed := err.(*flightError)
+	switch {
+	case mine:
+	case failed && !of.concerns(&s.keyedGrant),
+		e != nil && !s.core.knows(&s.keyedGrant, e) && !s.core.flights.Closed():
+		return nil, nil
+	}
+	return e, ownError(err)
 }
 
 // despite returns the entry that is still in service although a flight failed: one whose renewal

@@ -52,7 +52,7 @@ func takesEmptyBody(req *http.Request) bool {
 
 // A progress is how far a request has come, as far as its transport reports that.
 type progress struct {
-	connecting, connected, written, again atomic.Bool
+	connecting, connected, reused, written, again atomic.Bool
 }
 
 // watch returns the trace that notes the progress of a request. It calls stop when the request is
@@ -61,8 +61,9 @@ func (p *progress) watch(req *http.Request, stop func()) *httptrace.ClientTrace 
 	unprotected := bare(req) && !takesEmptyBody(req)
 	return &httptrace.ClientTrace{
 		GetConn: func(string) { p.connecting.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) {
+		GotConn: func(got httptrace.GotConnInfo) {
 			p.connected.Store(true)
+			p.reused.Store(got.Reused)
 			if unprotected && p.written.Load() {
 				p.again.Store(true)
 				stop()
@@ -83,10 +84,8 @@ func (p *progress) failed(err error) *LostError {
 	err = withoutURL(err)
 	// A transport that reports no connections may have sent the request.
 	reached := p.connected.Load() || !p.connecting.Load()
-	if unseen(err) {
-		return &LostError{Err: err, Unseen: true}
-	}
-	return &LostError{Err: err, Reached: reached}
+	unseen := unseenTexts.MatchString(err.Error()) || p.reused.Load() && closedTexts.MatchString(err.Error())
+	return &LostError{Err: err, Reached: reached && !unseen, Unseen: unseen}
 }
 
 // unseenTexts are the errors of net/http for a stream that the server says it has not looked at: it
@@ -99,8 +98,9 @@ var unseenTexts = regexp.MustCompile(`^http2: Transport: cannot retry err \[(` +
 	`)\] after Request\.Body was written; define Request\.GetBody to avoid this error$` +
 	`|^http2: Transport received GOAWAY from server ErrCode:[\w ]+$`)
 
-// unseen reports whether an error says that the server has not seen the request.
-func unseen(err error) bool { return unseenTexts.MatchString(err.Error()) }
+// closedTexts are the errors of net/http for an idle HTTP/1 connection that was found to be closed before
+// the request was written to it.
+var closedTexts = regexp.MustCompile(`^http: server closed idle connection$|^readLoopPeekFailLocked: `)
 
 // dropBadLocation drops a Location that is not a URL. net/http would return an error that quotes it,
 // with the code or the token in it, and that looks as if there had been no answer.

@@ -7,9 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/tokencache/tokencache/internal/wire"
 )
@@ -108,6 +111,66 @@ func TestRequestArrivesAtMostOnce(t *testing.T) {
 			if got := srv.arrived[1]; row.want != "" && got != row.want {
 				t.Errorf("%q arrived, want %q", got, row.want)
 			}
+		})
+	}
+}
+
+// A closingConn is a connection whose server has closed it once close was called.
+type closingConn struct {
+	net.Conn
+	close chan struct{}
+	err   error // of reading
+}
+
+func (c closingConn) Read(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { n, err := c.Conn.Read(p); done <- result{n, err} }()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-c.close:
+		return 0, c.err
+	}
+}
+
+// The server has closed the idle connection that the transport picks.
+func TestRequestToAClosedIdleConnectionIsUnseen(t *testing.T) {
+	for name, failure := range map[string]error{"closed": io.EOF, "reset": syscall.ECONNRESET} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv, closing := new(fickleServer), make(chan struct{})
+				transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := srv.dial(ctx, network, addr)
+					return closingConn{conn, closing, failure}, err
+				}}
+				client := wire.New(&http.Client{Transport: baseFunc(func(req *http.Request) (*http.Response, error) {
+					return transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+						GotConn: func(got httptrace.GotConnInfo) {
+							if got.Reused {
+								close(closing)
+								synctest.Wait()
+							}
+						},
+					})))
+				})}, 1)
+				if _, err := client.Do(t.Context(), request(t, "POST", "http://a.example.com/", "first"), now); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				ans, err := client.Do(t.Context(), request(t, "POST", "http://a.example.com/", "second"), now)
+				if l := lost(t, ans, err); l.Reached || !l.Unseen {
+					t.Errorf("%v: reached %t, unseen %t", err, l.Reached, l.Unseen)
+				}
+				transport.CloseIdleConnections()
+				srv.conns.Wait()
+				if len(srv.arrived) != 1 {
+					t.Errorf("%q arrived, want the first request alone", srv.arrived)
+				}
+			})
 		})
 	}
 }

@@ -53,7 +53,7 @@ func (a *Answer) OK() bool { return a.Status >= 200 && a.Status <= 299 }
 type LostError struct {
 	Err     error
 	Reached bool // the request may have reached the server
-	Unseen  bool // the server was reached, and said that it has not looked at the request
+	Unseen  bool // a server that can be reached has not seen the request
 	Status  int  // of an answer that is not complete and is a refusal, otherwise 0
 }
 
