@@ -78,27 +78,6 @@ func TestStreamThatIsResetIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// A server that closes a connection, as it does before a restart, can be reached all the same.
-func TestStreamThatTheServerHasNotSeenStopsNobodyElse(t *testing.T) {
-	var requests atomic.Int32
-	cache, srv := newHTTP2Cache(t, func(s *rawhttp2.Stream) {
-		if requests.Add(1) == 1 {
-			s.Reset(rawhttp2.RefusedStream)
-			return
-		}
-		s.Answer(`{"access_token":"a","token_type":"Bearer","expires_in":3600}`)
-	})
-	if _, err := cache.Password("alice", "wonderland").Token(); !errors.Is(err, tokencache.ErrUnavailable) {
-		t.Errorf("alice: got %v, want ErrUnavailable", err)
-	}
-	if _, err := cache.Password("bob", "builder").Token(); err != nil {
-		t.Errorf("bob: %v", err)
-	}
-	if got := len(srv.Bodies()); got != 2 {
-		t.Errorf("%d requests reached the server, want 2", got)
-	}
-}
-
 // The server says that it has not looked at the request, so its refresh token is as good as before.
 func TestStreamThatTheServerHasNotSeenSpendsNothing(t *testing.T) {
 	for name, end := range map[string]func(*rawhttp2.Stream){
