@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // originsMost is how many origins are remembered.
@@ -18,6 +19,7 @@ type origins struct {
 	broken atomic.Int32 // how many are broken
 	mu     sync.Mutex   // guards what follows
 	all    map[uint64]*origin
+	looked int64 // when expire last looked at them
 }
 
 // of returns the state of an origin.
@@ -28,7 +30,7 @@ func (os *origins) of(id uint64, now int64) *origin {
 		return o
 	}
 	if os.all == nil {
-		os.all = make(map[uint64]*origin)
+		os.all, os.looked = make(map[uint64]*origin), now
 	}
 	if len(os.all) >= originsMost {
 		os.drop()
@@ -54,6 +56,20 @@ func (os *origins) drop() {
 	delete(os.all, least.id)
 }
 
+// expire ends that origins are broken that nobody has asked for long ago. It looks at most once a
+// minute.
+func (os *origins) expire(now int64) {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	if now-os.looked < int64(time.Minute) {
+		return
+	}
+	os.looked = now
+	for _, o := range os.all {
+		o.expire(now)
+	}
+}
+
 func (os *origins) reset() {
 	os.mu.Lock()
 	defer os.mu.Unlock()
@@ -65,10 +81,10 @@ func (os *origins) reset() {
 
 // mark notes that an origin accepted a token that is not on trial, unless because an origin is broken:
 // this one or another. The mark goes when none is.
-func (os *origins) mark(rec *Record, old *history, id uint64, now int64) {
+func (os *origins) mark(rec *Record, old *history, id uint64) {
 	var mark *history
 	if o := os.find(id); o != nil {
-		mark = o.accepts(now)
+		mark = o.accepts()
 	}
 	if mark != nil || os.broken.Load() == 0 {
 		rec.history.CompareAndSwap(old, mark)
@@ -146,13 +162,19 @@ func (o *origin) end(now int64) {
 	}
 }
 
-// accepts returns the mark of keys that the origin has accepted while it was broken; nil if it is not.
-func (o *origin) accepts(now int64) *history {
+// expire ends that it is broken, if no key has counted or shared a renewal for long.
+func (o *origin) expire(now int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.isBroken && now-o.used > int64(memory) {
+	if now-o.used > int64(memory) {
 		o.end(now)
 	}
+}
+
+// accepts returns the mark of keys that the origin has accepted while it was broken; nil if it is not.
+func (o *origin) accepts() *history {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.isBroken {
 		return nil
 	}

@@ -371,6 +371,24 @@ func TestBrokenOriginIsForgottenAfterTenMinutes(t *testing.T) {
 	k.broken("more than ten minutes after the last shared renewal", false)
 }
 
+// One that nobody uses any more does not keep all tokens on trial.
+func TestBrokenOriginIsForgottenThoughNobodyUsesIt(t *testing.T) {
+	for _, quiet := range []bool{false, true} { // for a minute, before it is too long ago
+		k := newKey(t)
+		breakOrigin(k, 5)
+		k.wait(10*time.Minute - 30*time.Second)
+		if !quiet {
+			k.another().accept("GET https://elsewhere/")
+		}
+		k.wait(30*time.Second + 1)
+		k.another().accept("GET https://elsewhere/")
+		k.broken("more than ten minutes later", !quiet)
+		k.wait(30 * time.Second)
+		k.another().accept("GET https://elsewhere/")
+		k.broken("a minute after it was looked at", false)
+	}
+}
+
 func TestResetForgetsOrigins(t *testing.T) {
 	k := newKey(t)
 	breakOrigin(k, 5)

@@ -33,7 +33,7 @@
 //     minutes after the last key that counted or shared a renewal (9).
 //  8. With five keys, or ten if it was broken within the last ten minutes, the origin is broken. If no
 //     renewal heals, it remains so for ten minutes after the last key that would count or shared a
-//     renewal, and until it then accepts a token that is not on trial otherwise.
+//     renewal, for up to a minute more, and until a token is accepted then, by whatever origin.
 //  9. While it is broken, all keys share one renewal per delay, proven or not: 1 s, doubled by each
 //     renewal, up to 60 s, and 1 s again if nobody asks for ten minutes. Keys that have counted to two
 //     or more and whose token nobody has accepted share it always.
@@ -97,9 +97,12 @@ func (r *Rule) OnTrial(rec *Record) bool {
 // that is math.MinInt64, it was sent before everything else.
 func (r *Rule) Accepted(rec *Record, target string, sent, now int64) {
 	t := parse(target)
+	if r.origins.broken.Load() > 0 {
+		r.origins.expire(now)
+	}
 	h := rec.history.Load()
 	if h == nil || h.mark {
-		r.origins.mark(rec, h, t.origin, now)
+		r.origins.mark(rec, h, t.origin)
 		return
 	}
 	healed, done := h.accept(rec, t, sent, now)
