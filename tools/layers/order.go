@@ -6,7 +6,6 @@ var order = []string{
 	"emulator",
 	"flight",
 	"table",
-	"challenge",
 	"origin",
 	"fingerprint",
 	"scrub",
