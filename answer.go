@@ -89,7 +89,7 @@ func fateOf(e *Error) fate {
 		return fateFailed
 	case e.kind == ErrLocked, e.retrieve != nil && isPage(e.retrieve.Body): // of a proxy
 		return fateFailed
-	case e.kind == ErrInvalidGrant && e.Code != "invalid_request":
+	case e.kind == ErrInvalidGrant && e.Code != "invalid_request" && !isWordless(e):
 		return fateRefused
 	case isUnclear(e):
 		return fateUnclear
@@ -114,8 +114,14 @@ func isUnclear(e *Error) bool {
 		return true
 	case e.StatusCode == http.StatusUnprocessableEntity:
 		return e.Permanent
-	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusForbidden:
+	case e.StatusCode == http.StatusBadRequest, e.StatusCode == http.StatusUnauthorized, e.StatusCode == http.StatusForbidden:
 		return e.retrieve != nil && len(e.retrieve.Body) == 0
 	}
 	return false
+}
+
+// isWordless reports whether a 401 says nothing more: a proxy can have sent it.
+func isWordless(e *Error) bool {
+	return e.StatusCode == http.StatusUnauthorized && e.Code == "" && e.retrieve != nil &&
+		!bytes.HasPrefix(bytes.TrimSpace(e.retrieve.Body), []byte("{"))
 }

@@ -265,6 +265,7 @@ func TestInvalidRequestIsTriedTwiceMore(t *testing.T) {
 		"a code of the server":     {Status: http.StatusForbidden, Body: `{"error":"token_gone"}`},
 		"an unnamed field":         {Status: http.StatusUnprocessableEntity, Body: `{"refresh_token":"is malformed"}`},
 		"nothing":                  {Status: http.StatusBadRequest},
+		"nothing but 401":          {Status: http.StatusUnauthorized},
 		"invalid_request with 200": {Status: http.StatusOK, Body: `{"error":"invalid_request"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -288,6 +289,7 @@ func TestRefusalOfSomethingElseEndsNoSession(t *testing.T) {
 	for name, fault := range map[string]tokentest.Fault{
 		"a page of a proxy": {Status: http.StatusForbidden, Body: "<html>blocked", Header: http.Header{"Content-Type": {"text/html"}}},
 		"401 of a proxy":    {Status: http.StatusUnauthorized, Body: "<html>", Header: http.Header{"Content-Type": {"text/html"}}},
+		"401 as text":       {Status: http.StatusUnauthorized, Body: "Jwt is missing", Header: http.Header{"Content-Type": {"text/plain"}}},
 		"locked":            {Status: http.StatusLocked, Body: `{"error":"locked"}`},
 		"no such page":      {Status: http.StatusNotFound, Body: `{"message":"no Route matched"}`},
 		"a redirect":        {Status: http.StatusFound, Header: http.Header{"Location": {"/login"}}},

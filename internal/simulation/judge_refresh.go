@@ -98,7 +98,7 @@ func (r *tokenRequest) fate(a tokenAnswer) string {
 		return "lost"
 	case r.status >= 500, a.Code == "server_error", r.status == 423:
 		return "failed"
-	case a.Code == "invalid_request", len(r.body) == 0 && (r.status == 400 || r.status == 403):
+	case a.Code == "invalid_request", len(r.body) == 0 && (r.status == 400 || r.status == 401 || r.status == 403):
 		return "unclear"
 	case a.Code != "":
 		return "refused"
