@@ -423,6 +423,51 @@ func TestRevokeCostsWhatItsOwnTokensCost(t *testing.T) {
 	}
 }
 
+// The user logs in again at once.
+func TestNewLoginReplacesASessionThatHasJustEnded(t *testing.T) {
+	endedWorld(t, func(w *world) {
+		src := w.cache.Session("session", w.login())
+		w.refusedRenewal(src)
+		w.srv.RevokeAll()
+		_ = w.get(w.client(src), "/a")
+		w.srv.ClearFaults()
+		w.token(w.cache.Session("session", w.login()))
+		w.token(src)
+	})
+}
+
+// The earlier login is held off, the new one is not, also when its first access token has expired.
+func TestNewLoginIsNotHeldOffForAnEarlierOne(t *testing.T) {
+	inBubble(t, tokentest.Behavior{Rotate: true, Lifetime: time.Minute}, nil, func(w *world) {
+		src := w.cache.Session("session", w.fullLogin())
+		w.token(src)
+		w.srv.RevokeAll()
+		w.srv.Fail("token", -1, invalidGrant)
+		for range 10 {
+			_, _ = src.Token()
+			time.Sleep(time.Minute)
+		}
+		w.srv.ClearFaults()
+		fresh := w.cache.Session("session", w.fullLogin())
+		w.token(fresh)
+		time.Sleep(time.Minute)
+		w.token(fresh)
+	})
+}
+
+func TestEndedSessionShowsAfterARefusedLogin(t *testing.T) {
+	endedWorld(t, func(w *world) {
+		src := w.cache.Session("session", w.login())
+		w.refusedRenewal(src)
+		w.srv.RevokeAll()
+		_ = w.get(w.client(src), "/a")
+		if _, err := w.cache.Session("session", &oauth2.Token{RefreshToken: "unknown"}).Token(); !errors.Is(err, tokencache.ErrInvalidGrant) {
+			w.Errorf("the new login: %v, want ErrInvalidGrant", err)
+		}
+		w.wantEnded(src)
+	})
+}
+
 // A caller with a new login can meet the fetch of an earlier one.
 func TestNewLoginDoesNotGetTheOutcomeOfAnEarlierOne(t *testing.T) {
 	for name, fault := range map[string]tokentest.Fault{

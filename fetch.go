@@ -51,6 +51,7 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 	}
 	if taken != nil {
 		c.begin(g, prev, now)
+		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(taken.RefreshToken())) // of an earlier login
 		c.publish(g.key(), taken, prev, now)
 		return taken, nil
 	}

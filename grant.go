@@ -213,12 +213,12 @@ var errNoRefreshToken = errors.New("tokencache: the session has no refresh token
 
 // Obtain asks for a token with the session's current refresh token.
 func (g RefreshTokenGrant) Obtain(ctx context.Context, r *GrantRequest) (*oauth2.Token, error) {
-	if core := r.Cache.core.Load(); core != nil {
-		if err := core.replacedIsSpent(ctx); err != nil {
-			return nil, err
+	if r.Replaced == nil || r.Replaced.RefreshToken == "" { // a new login has one
+		if core := r.Cache.core.Load(); core != nil {
+			if err := core.replacedIsSpent(ctx); err != nil {
+				return nil, err
+			}
 		}
-	}
-	if r.Replaced == nil || r.Replaced.RefreshToken == "" {
 		return nil, &Error{Op: opToken, Grant: "refresh_token", Permanent: true, kind: ErrInvalidGrant, Err: errNoRefreshToken}
 	}
 	params := requestParams("refresh_token", g.Scopes, g.Params)

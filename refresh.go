@@ -195,12 +195,13 @@ func (c *core) spend(a *attempt, refresh string, failed *Error) {
 		}
 	}
 	now := c.clock.Now().Mono
-	// A new login that is refused does not end the session that it would have replaced.
-	ends := failed != nil && (a.replaced == nil || a.replaced.RefreshToken() == refresh)
-	if ends {
-		c.spent.Refuse(a.session, refresh, failed.bare(), now)
-	} else {
+	switch {
+	case failed == nil:
 		c.spent.Spend(a.session, refresh, now)
+	case a.replaced == nil || a.replaced.RefreshToken() == refresh:
+		c.spent.Refuse(a.session, refresh, failed.bare(), now)
+	default:
+		c.spent.RefuseLogin(a.session, refresh, now)
 	}
 }
 

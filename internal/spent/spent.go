@@ -106,6 +106,15 @@ func (m *Memory) Refuse(id ID, token string, why error, now int64) {
 	m.end(id, s, now)
 }
 
+// RefuseLogin remembers that the server has refused a token that was to begin the session anew. That
+// neither ends the session nor makes one that has ended go on.
+func (m *Memory) RefuseLogin(id ID, token string, now int64) {
+	hash := m.salt.Hash(token)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spend(m.session(id, now), hash)
+}
+
 // End ends a session for the source with the given key: none of the tokens that it began with may
 // be sent again, nor may the given ones.
 func (m *Memory) End(id, key ID, tokens []string, now int64) {

@@ -204,6 +204,21 @@ func TestRefusalIsRememberedUntilTheNextLogin(t *testing.T) {
 	}
 }
 
+func TestRefusedLoginChangesNothingForItsSession(t *testing.T) {
+	m, why := newMemory(t), errors.New("why")
+	ended, lives, other := m.ID("ended"), m.ID("lives"), m.ID("other")
+	m.Refuse(ended, "token", why, 0)
+	m.RefuseLogin(ended, "login", 1)
+	m.RefuseLogin(lives, "login of another", 1)
+	if !m.Spent("login") || !m.Spent("login of another") || m.Refusal(ended) != why || m.Refusal(lives) != nil {
+		t.Error("want the logins to be spent, and the refusal of the ended session alone")
+	}
+	m.Spend(other, "x", month+1)
+	if m.Spent("token") || m.Spent("login") || !m.Spent("login of another") {
+		t.Error("want the ended session to be forgotten, and no other")
+	}
+}
+
 func TestEndedSessionIsForgottenAfterThirtyDays(t *testing.T) {
 	for name, end := range map[string]func(m *spent.Memory, id spent.ID, now int64){
 		"refused": func(m *spent.Memory, id spent.ID, now int64) { m.Refuse(id, "token", errors.New("why"), now) },
