@@ -281,8 +281,8 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 			return nil, err
 		}
 		// A flight that was about something else, or had looked before e was rejected, is followed
-		// by another.
-		if next != nil && next != e && next.Alive() {
+		// by another, unless closing the cache ended what it brought.
+		if next != nil && next != e && (next.Alive() || c.flights.Closed()) {
 			s.last.Store(next)
 			return next, nil
 		}
