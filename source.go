@@ -285,7 +285,7 @@ func (s *source) replace(ctx context.Context, e *entry.Entry, target string) (*e
 			return nil, err
 		}
 		// A flight that was about something else, or had looked before e was rejected, is followed
-		// by another.
+		// by another, unless closing the cache ended what it brought.
 		if next != nil && next != e && (next.Alive() || c.flights.Closed()) {
 			s.last.Store(next)
 			return next, nil
