@@ -97,8 +97,8 @@ func fateOf(e *Error) fate {
 	return fateFailed
 }
 
-// failedAtServer reports whether a refresh request failed with an error of the server's own, or with what
-// may be one.
+// failedAtServer reports whether a refresh request failed with an error of the server's own, or with
+// what may be one.
 func failedAtServer(e *Error) bool {
 	fate := fateOf(e)
 	return fate == fateFailed || fate == fateUnclear

@@ -223,8 +223,8 @@ func (s *source) cached(ctx context.Context) (*entry.Entry, want) {
 	return e, want{}
 }
 
-// await waits for the flight, or leaves it when ctx ends. It returns neither an entry nor an error if the
-// flight was another caller's and about something else; then the caller has to look again.
+// await waits for the flight, or leaves it when ctx ends. It returns neither an entry nor an error if
+// the flight was another caller's and about something else; then the caller has to look again.
 func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
 	if ctx.Err() != nil && !s.core.flights.Inside(ctx, s.key()) {
 		return nil, flight.Leaving(ctx)

@@ -98,8 +98,8 @@ var unseenTexts = regexp.MustCompile(`^http2: Transport: cannot retry err \[(` +
 	`)\] after Request\.Body was written; define Request\.GetBody to avoid this error$` +
 	`|^http2: Transport received GOAWAY from server ErrCode:[\w ]+$`)
 
-// closedTexts are the errors of net/http for an idle HTTP/1 connection that was found to be closed before
-// the request was written to it.
+// closedTexts are the errors of net/http for an idle HTTP/1 connection that was found to be closed
+// before the request was written to it.
 var closedTexts = regexp.MustCompile(`^http: server closed idle connection$|^readLoopPeekFailLocked: `)
 
 // dropBadLocation drops a Location that is not a URL. net/http would return an error that quotes it,
