@@ -33,8 +33,8 @@ func (c *core) fetching(g *keyedGrant, w want) func(context.Context, *flight.Fli
 	return func(ctx context.Context, f *flight.Flight) (*entry.Entry, error) {
 		e, err := c.fetch(ctx, f, g, w)
 		if saved := g.savedToken(); err != nil && saved != nil {
-			err = &flightError{err, func(other *keyedGrant) bool {
-				return !c.isNewLogin(other) || other.savedToken().RefreshToken == saved.RefreshToken
+			err = &flightError{err, func(other *keyedGrant, isNewLogin bool) bool {
+				return !isNewLogin || other.savedToken().RefreshToken == saved.RefreshToken
 			}}
 		}
 		return e, err
@@ -50,9 +50,9 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		return nil, err
 	}
 	if taken != nil {
-		c.begin(g, prev, now)
 		c.failures.memory.ForgetOther(g.key(), c.salt.Hash(taken.RefreshToken())) // of an earlier login
 		c.publish(g.key(), taken, prev, now)
+		c.begin(g, prev, now) // not before: who finds the login known takes what is published
 		return taken, nil
 	}
 	if !anew && serves(prev, w, now) {
@@ -100,13 +100,13 @@ func (c *core) fetch(ctx context.Context, f *flight.Flight, g *keyedGrant, w wan
 		c.revokeLate(ctx, f, nil) // what the grant has fetched for it
 		return nil, err
 	}
-	if anew {
-		c.begin(g, prev, now)
-	}
 	if prev != nil {
 		c.rejections.Renewed(&e.Rejections, &prev.Rejections, w.target, clock.Monotonic())
 	}
 	c.publish(g.key(), e, prev, c.clock.Now())
+	if anew {
+		c.begin(g, prev, now)
+	}
 	c.revokeLate(ctx, f, e)
 	return e, nil
 }

@@ -128,7 +128,7 @@ func (k *keyedGrant) session(m *spent.Memory) spent.ID {
 // A flightError is the error of a flight, which callers can have joined who asked for something else.
 type flightError struct {
 	error
-	concerns func(*keyedGrant) bool // whether it is the error of a caller who wants the token of a grant
+	concerns func(g *keyedGrant, isNewLogin bool) bool // whether it is that of a caller with grant g
 }
 
 func (e *flightError) Unwrap() error { return e.error }

@@ -56,8 +56,8 @@ func revokeAfter(err error, try int) (wait time.Duration, ok bool) {
 }
 
 const (
-	revocationTries = 3 // of one revocation, each authenticated with another token
-	unacceptedMost  = 3 // tokens that the revocation endpoint may refuse until it accepts one
+	revocationTries = 6 // of one revocation, each authenticated with another token
+	unacceptedMost  = 6 // tokens that the revocation endpoint may refuse until it accepts one
 )
 
 // sendRevocation revokes a token. A revocation that a token of this cache authenticates (see

@@ -32,7 +32,7 @@ func (c *core) revoke(ctx context.Context, g *keyedGrant) error {
 			f.State = &attempt{key: g.key()} // requests that authenticate the revocation are under its rules
 			defer c.revokeLate(ctx, f, nil)  // what it took to revoke them
 			if err := c.revokeKey(ctx, g); err != nil {
-				return nil, &flightError{err, func(*keyedGrant) bool { return false }}
+				return nil, &flightError{err, func(*keyedGrant, bool) bool { return false }}
 			}
 			return nil, nil
 		})

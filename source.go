@@ -229,12 +229,12 @@ func (s *source) await(ctx context.Context, w want) (*entry.Entry, error) {
 	if ctx.Err() != nil && !s.core.flights.Inside(ctx, s.key()) {
 		return nil, flight.Leaving(ctx)
 	}
+	isNewLogin := s.core.isNewLogin(&s.keyedGrant) // another flight can end that meanwhile
 	e, mine, err := s.core.flights.Do(ctx, s.key(), s.core.fetching(&s.keyedGrant, w))
 	of, failed := err.(*flightError)
 	switch {
 	case mine:
-	case failed && !of.concerns(&s.keyedGrant),
-		e != nil && !s.core.knows(&s.keyedGrant, e) && !s.core.flights.Closed():
+	case failed && !of.concerns(&s.keyedGrant, isNewLogin), e != nil && isNewLogin && !s.core.flights.Closed():
 		return nil, nil
 	}
 	return e, ownError(err)
