@@ -27,12 +27,11 @@ func (env *environment) steadyTraffic(ctx context.Context, r *report) {
 	var sent atomic.Int64
 	together(env.workers, func(i int) {
 		time.Sleep(env.pace * time.Duration(i) / time.Duration(env.workers)) // spread the workers evenly
-		tick := time.NewTicker(env.pace)
-		defer tick.Stop()
+		begin := time.Now()
 		for time.Since(start) < env.steady && ctx.Err() == nil {
 			sent.Add(1)
 			env.send(ctx, client, http.MethodGet, "/balances", "")
-			<-tick.C
+			time.Sleep(env.pace - time.Since(begin)%env.pace)
 		}
 	})
 	r.SteadySeconds = seconds(time.Since(start))
