@@ -69,7 +69,7 @@ unit:
 		packages=$$(awk '$(CRASHED)' "$$log") && [ -n "$$packages" ] && [ $$try != 3 ] || exit 1; \
 		echo "== the race detector crashed; once more: $$packages"; \
 	done
-	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation|APIThatRejectsAllUsers|RevocationOfAllUsers|Rule)' . ./internal/simulation ./internal/worlds # what the race detector has no room or time for
+	@go test -run '^Test(Allocations|MemoryPerUser|Concurrent|Simulation|APIThatRejectsAllUsers|RevocationOfAllUsers|RefusedPasswordsTakeLittleMemory|Rule)' . ./internal/simulation ./internal/worlds # what the race detector has no room or time for
 
 # Of oidc-provider only what its lock file names is installed, and none of its scripts is run. Where there is no npm the
 # tests that need it say so: they fail in CI and are skipped elsewhere.

@@ -330,12 +330,7 @@ func TestClientsRefreshTokenIsUsedOnlyWithUseRefreshToken(t *testing.T) {
 
 func TestSavedAccessTokenIsUsedUntilItExpires(t *testing.T) {
 	inBubble(t, tokentest.Behavior{Lifetime: time.Hour, Rotate: true}, nil, func(w *world) {
-		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
+		saved := w.fullLogin()
 		src := w.cache.Session("session", saved)
 		if w.token(src) != saved.AccessToken {
 			w.Error("the saved access token was not used")

@@ -74,13 +74,7 @@ func TestShutdownWaitsForAFlightAndRevokesItsToken(t *testing.T) {
 
 func TestShutdownLeavesSessionsAndForeignTokensAlone(t *testing.T) {
 	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
-		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
-		saved.AccessToken = ""
+		saved := w.login()
 		w.token(w.cache.Session("session", saved))
 		w.token(w.cache.Source(sourceGrant("foreign", oauth2.StaticTokenSource(hourToken("foreign")))))
 		w.token(w.cache.ClientCredentials())
@@ -522,13 +516,7 @@ func TestFurtherShutdownRevokesWhatAFetchCouldNot(t *testing.T) {
 
 func TestSessionOutlivesShutdownAndKeepsItsToken(t *testing.T) {
 	inBubble(t, tokentest.Behavior{Rotate: true}, nil, func(w *world) {
-		saved, err := w.cache.RequestToken(w.Context(), map[string][]string{
-			"grant_type": {"password"}, "username": {"alice"}, "password": {"wonderland"},
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
-		saved.AccessToken = ""
+		saved := w.login()
 		w.srv.Update(func(b *tokentest.Behavior) { b.TokenLatency = 5 * time.Second })
 		left := make(chan error, 1)
 		go func() { _, err := w.cache.Session("session", saved).Token(); left <- err }()
